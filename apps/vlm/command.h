@@ -1,0 +1,22 @@
+#pragma once
+/// What the subcommands share. A subcommand is one file with one function that adds it to the application.
+
+#include <CLI/CLI.hpp>
+
+#include <string>
+#include <vector>
+
+namespace vlm::apps {
+
+/// Adds a subcommand with a description and an example that works; `run` is called after parsing and may throw vlm::Error.
+CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& description, const std::string& example,
+                      std::function<void()> run);
+
+/// Ends the command with this exit code after it has printed what it has to say.
+struct Exit {
+  int code;
+};
+
+void add_golden(CLI::App& app);
+
+}  // namespace vlm::apps

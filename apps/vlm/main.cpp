@@ -1,0 +1,44 @@
+#include <iostream>
+
+#include "apps_version.h"
+#include "command.h"
+#include "vlm/core/error.h"
+#include "vlm/core/log.h"
+
+namespace vlm::apps {
+
+CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& description, const std::string& example,
+                      std::function<void()> run) {
+  CLI::App* command = app.add_subcommand(name, description);
+  command->footer("Example:\n  " + example);
+  if (run) command->callback(std::move(run));
+  return command;
+}
+
+}  // namespace vlm::apps
+
+int main(int argc, char** argv) {
+  using namespace vlm::apps;
+  CLI::App app{"vlm: train and run vision-language models", "vlm"};
+  app.set_version_flag("--version", VLM_VERSION);
+  app.require_subcommand(1);
+  app.footer("vlm COMMAND --help shows what a command takes, with an example.\n"
+             "Exit codes: 0 done, 1 failed, 2 used wrongly.");
+  app.get_formatter()->column_width(34);
+  add_golden(app);
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    const int code = app.exit(error);
+    return code == 0 ? 0 : 2;
+  } catch (const Exit& exit) {
+    return exit.code;
+  } catch (const vlm::Error& error) {
+    vlm::write_log(vlm::LogLevel::quiet, "error: ", error.what());
+    return static_cast<int>(error.code());
+  } catch (const std::exception& error) {
+    vlm::write_log(vlm::LogLevel::quiet, "error: ", error.what());
+    return 1;
+  }
+}
