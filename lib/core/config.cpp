@@ -155,6 +155,12 @@ void Config::override_with(const std::vector<std::string>& assignments) {
 
 bool Config::empty() const { return node_->kind == Node::Kind::null || (node_->kind == Node::Kind::map && node_->entries.empty()); }
 
+Config Config::section(const std::string& key) const {
+  Config part;
+  if (const Node* node = node_->find(key)) *part.node_ = *node;
+  return part;
+}
+
 bool Config::has(const std::string& dotted_key) const {
   const Node* node = node_.get();
   for (const auto& key : split(dotted_key, ".")) {
@@ -226,6 +232,8 @@ class ConfigReader : public Fields {
   void field(const char* key, Config& part, const char*) override {
     if (const auto* node = look_up(key)) *part.node_ = *node;
   }
+
+  bool reading() const override { return true; }
 
   /// Keys of the present section that no field asked for.
   void check_section() {
