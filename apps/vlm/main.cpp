@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
              "Exit codes: 0 done, 1 failed, 2 used wrongly.");
   app.get_formatter()->column_width(34);
   add_golden(app);
+  add_tokenizer(app);
   try {
     app.parse(argc, argv);
     return 0;
