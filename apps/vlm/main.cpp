@@ -4,6 +4,7 @@
 #include "command.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
+#include "vlm/io/blas_check.h"
 
 namespace vlm::apps {
 
@@ -26,6 +27,7 @@ int main(int argc, char** argv) {
              "Exit codes: 0 done, 1 failed, 2 used wrongly.");
   app.get_formatter()->column_width(34);
   add_golden(app);
+  if (const std::string warning = vlm::blas_provider_warning(); !warning.empty()) vlm::log_warning(warning);
   try {
     app.parse(argc, argv);
     return 0;
