@@ -3,7 +3,7 @@
 #
 # Looked for, in this order: VLM_TORCH_ROOT, Torch_ROOT, Torch_DIR, CMAKE_PREFIX_PATH (a LibTorch that is already
 # there), then the wheel that `./dev setup` unpacked below the user's cache folder.
-if(DEFINED ENV{XDG_CACHE_HOME})
+if(NOT "$ENV{XDG_CACHE_HOME}" STREQUAL "")
   set(_vlm_cache $ENV{XDG_CACHE_HOME}/vlm)
 else()
   set(_vlm_cache $ENV{HOME}/.cache/vlm)

@@ -4,6 +4,7 @@
 #include "command.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
+#include "vlm/io/blas_check.h"
 
 namespace vlm::apps {
 
@@ -27,6 +28,7 @@ int main(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   add_golden(app);
   add_tokenizer(app);
+  if (const std::string warning = vlm::blas_provider_warning(); !warning.empty()) vlm::log_warning(warning);
   try {
     app.parse(argc, argv);
     return 0;
