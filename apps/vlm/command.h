@@ -17,6 +17,7 @@ struct Exit {
   int code;
 };
 
+void add_data(CLI::App& app);
 void add_golden(CLI::App& app);
 
 }  // namespace vlm::apps
