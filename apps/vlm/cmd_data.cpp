@@ -6,6 +6,7 @@
 #include "command.h"
 #include "vlm/core/log.h"
 #include "vlm/data/import_pictures.h"
+#include "vlm/data/scenes.h"
 
 namespace vlm::apps {
 
@@ -72,12 +73,43 @@ void add_import(CLI::App& data) {
   command->add_flag("--json", options->json, "Print the manifest instead of a table");
 }
 
+void add_make(CLI::App& data) {
+  CLI::App* make = add_command(data, "make", "Make data from nothing", "vlm data make scenes --out sets/scenes --count 2000", nullptr);
+  make->require_subcommand(1);
+  struct Options {
+    std::string out, layout = "shards";
+    SceneSetOptions scenes;
+    bool json = false;
+  };
+  auto options = std::make_shared<Options>();
+  CLI::App* command = add_command(*make, "scenes", "Draw captioned scenes of coloured shapes, with questions and boxes",
+                                        "vlm data make scenes --out sets/scenes --count 2000 --seed 1", [options] {
+    options->scenes.out = options->out;
+    options->scenes.layout = parse_picture_layout(options->layout);
+    const SceneReport report = make_scenes(options->scenes);
+    if (report.already_done) log_info(options->out, " holds these scenes already; they are left as they are");
+    if (options->json) {
+      std::printf("%s\n", report.manifest.dump(2).c_str());
+    } else {
+      print_counts(report.manifest);
+    }
+  });
+  command->add_option("--out", options->out, "Folder to write")->required();
+  command->add_option("--count", options->scenes.count, "Scenes to draw")->required()->check(CLI::PositiveNumber);
+  command->add_option("--seed", options->scenes.seed, "Another seed, other scenes")->capture_default_str();
+  command->add_option("--layout", options->layout, "shards (tar files of 500) or folder (images/)")->capture_default_str();
+  command->add_flag("--force", options->scenes.force, "Replace a set that is in the folder");
+  command->add_option("--threads", options->scenes.threads, "0: one for each processor")->check(CLI::Range(0, 1024));
+  command->add_flag("--json", options->json, "Print the manifest instead of a table");
+}
+
 }  // namespace data_command
 
 void add_data(CLI::App& app) {
   CLI::App* data = add_command(app, "data", "Make data sets", "vlm data import tuxpaint --out sets/tuxpaint", nullptr);
   data->require_subcommand(1);
   data_command::add_import(*data);
+  data_command::add_make(*data);
 }
 
 }  // namespace vlm::apps
