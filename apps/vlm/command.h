@@ -17,6 +17,7 @@ struct Exit {
   int code;
 };
 
+void add_data(CLI::App& app);
 void add_golden(CLI::App& app);
 void add_tokenizer(CLI::App& app);
 

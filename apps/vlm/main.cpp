@@ -26,6 +26,7 @@ int main(int argc, char** argv) {
   app.footer("vlm COMMAND --help shows what a command takes, with an example.\n"
              "Exit codes: 0 done, 1 failed, 2 used wrongly.");
   app.get_formatter()->column_width(34);
+  add_data(app);
   add_golden(app);
   add_tokenizer(app);
   if (const std::string warning = vlm::blas_provider_warning(); !warning.empty()) vlm::log_warning(warning);
