@@ -18,5 +18,6 @@ struct Exit {
 };
 
 void add_golden(CLI::App& app);
+void add_tokenizer(CLI::App& app);
 
 }  // namespace vlm::apps

@@ -20,6 +20,7 @@ CLI::App* add_command(CLI::App& app, const std::string& name, const std::string&
 
 int main(int argc, char** argv) {
   using namespace vlm::apps;
+  if (const std::string warning = vlm::blas_provider_warning(); !warning.empty()) vlm::log_warning(warning);
   CLI::App app{"vlm: train and run vision-language models", "vlm"};
   app.set_version_flag("--version", VLM_VERSION);
   app.require_subcommand(1);
@@ -27,7 +28,7 @@ int main(int argc, char** argv) {
              "Exit codes: 0 done, 1 failed, 2 used wrongly.");
   app.get_formatter()->column_width(34);
   add_golden(app);
-  if (const std::string warning = vlm::blas_provider_warning(); !warning.empty()) vlm::log_warning(warning);
+  add_tokenizer(app);
   try {
     app.parse(argc, argv);
     return 0;

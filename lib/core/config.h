@@ -47,6 +47,8 @@ class Fields {
       leave();
     }
   }
+  /// True while values are taken from a configuration, false while they are written or described.
+  virtual bool reading() const { return false; }
   /// A part whose keys nobody here knows (it is read later, by what it configures): taken as it stands.
   virtual void field(const char* key, class Config& part, const char* doc) = 0;
 
@@ -83,6 +85,8 @@ class Config {
   }
 
   bool empty() const;
+  /// The part under a key; empty if there is none.
+  Config section(const std::string& key) const;
   bool has(const std::string& dotted_key) const;
   /// A scalar as text, or `otherwise`.
   std::string get(const std::string& dotted_key, const std::string& otherwise) const;

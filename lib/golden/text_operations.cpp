@@ -1,8 +1,150 @@
+#include <ATen/ops/full.h>
+
+#include <algorithm>
+
 #include "vlm/core/error.h"
+#include "vlm/core/strings.h"
 #include "vlm/golden/case.h"
+#include "vlm/text/clip_tokenizer.h"
+#include "vlm/text/sentencepiece_tokenizer.h"
+#include "vlm/text/text_masking.h"
+#include "vlm/text/text_repair.h"
 
 namespace vlm::golden {
 
-void add_text_operations(Operations&) {}
+namespace text_operations {
+
+using Rows = std::vector<std::vector<int64_t>>;
+
+/// Rows as [N, width], filled up; width 0: that of the longest.
+Tensor table(const Rows& rows, int64_t width, int64_t fill) {
+  for (const auto& row : rows) width = std::max(width, static_cast<int64_t>(row.size()));
+  Tensor out = at::full({static_cast<int64_t>(rows.size()), width}, fill, at::kLong);
+  for (size_t r = 0; r < rows.size(); ++r) std::copy(rows[r].begin(), rows[r].end(), out.mutable_data_ptr<int64_t>() + static_cast<int64_t>(r) * width);
+  return out;
+}
+
+/// The ids that a masked text keeps, with the case's choice in place of a random one.
+std::vector<int64_t> masked(const std::vector<int64_t>& ids, int64_t keep, TextMask mask, const nlohmann::json& choice) {
+  if (static_cast<int64_t>(ids.size()) <= keep) return ids;
+  if (mask == TextMask::truncate) return mask_window(ids, keep, 0);
+  if (choice.is_null()) fail("a text of ", ids.size(), " ids is to be masked to ", keep, ", but the case gives no choice");
+  if (mask == TextMask::simple) return mask_window(ids, keep, choice.get<int64_t>());
+  return mask_permuted(ids, keep, choice.get<std::vector<int64_t>>(), mask == TextMask::random);
+}
+
+Result clip_tokenize(const Case& c) {
+  ClipTokenizerOptions options;
+  options.clean = text_clean_named(c.param<std::string>("clean", "lower"));
+  const auto tokenizer = make_clip_tokenizer(read_clip_merges(c.vocab()), options);
+  const auto context = c.param<int64_t>("context_length", 77);
+  const TextMask mask = text_mask_named(c.param<std::string>("reduction", "truncate"));
+  const auto choices = c.params.value("choice", nlohmann::json::array());
+  Rows rows;
+  auto cleaned = nlohmann::json::array(), decoded = nlohmann::json::array();
+  const auto texts = c.in_strings("texts");
+  for (size_t i = 0; i < texts.size(); ++i) {
+    const auto ids = masked(tokenizer->encode(texts[i]), context - 2, mask, i < choices.size() ? choices[i] : nlohmann::json());
+    rows.push_back(tokenizer->with_specials(ids, context));
+    cleaned.push_back(tokenizer->clean(texts[i]));
+    // Decoded is what a reader of padded ids would take for the text: all up to the first end.
+    const auto& row = rows.back();
+    const auto end = std::find(row.begin(), row.end(), tokenizer->specials().eos);
+    decoded.push_back(tokenizer->decode({row.begin(), end == row.end() ? end : end + 1}));
+  }
+  Result result;
+  result.set("out.ids", table(rows, context, tokenizer->specials().pad));
+  result.set_strings("out.cleaned", cleaned);
+  result.set_strings("out.decoded", decoded);
+  return result;
+}
+
+Result hf_clip_tokenize(const Case& c) {
+  ClipTokenizerOptions options;
+  options.rules = ClipRules::hf;
+  options.pad_id = c.param<int64_t>("pad_id", -1);
+  const auto tokenizer = make_clip_tokenizer(read_clip_merges(c.vocab()), options);
+  const auto context = c.param<int64_t>("context_length", 77);
+  Rows rows, masks;
+  for (const auto& text : c.in_strings("texts")) {
+    rows.push_back(tokenizer->with_specials(tokenizer->encode(text), context));
+    masks.emplace_back(rows.back().size(), 1);
+  }
+  Result result;
+  result.set("out.ids", table(rows, context, tokenizer->specials().pad));
+  result.set("out.attention_mask", table(masks, context, 0));
+  return result;
+}
+
+Result clip_clean(const Case& c) {
+  auto repaired = nlohmann::json::array(), cleaned = nlohmann::json::array();
+  for (const auto& text : c.in_strings("texts")) {
+    repaired.push_back(repair_text(text));
+    cleaned.push_back(basic_clean(text));
+  }
+  Result result;
+  result.set_strings("out.fixed", repaired);
+  result.set_strings("out.basic_clean", cleaned);
+  return result;
+}
+
+Result sentencepiece_tokenize(const Case& c) {
+  SentencePieceOptions options;
+  options.clean_as_trained = false;
+  const auto tokenizer = load_sentencepiece(c.file(c.params.at("model")), options);
+  const auto& specials = tokenizer->specials();
+  const auto agrees = [&](const char* name, int64_t got) {
+    const auto wanted = c.param<int64_t>(name, got);
+    if (wanted != got) fail("the model's ", name, " should be ", wanted, ", is ", got);
+  };
+  agrees("vocab_size", tokenizer->vocab_size());
+  agrees("bos_id", specials.bos);
+  agrees("eos_id", specials.eos);
+  agrees("pad_id", specials.pad);
+  agrees("unk_id", specials.unk);
+  Rows rows;
+  auto pieces = nlohmann::json::array(), decoded = nlohmann::json::array();
+  for (const auto& text : c.in_strings("texts")) {
+    rows.push_back(tokenizer->encode(text));
+    pieces.push_back(join(tokenizer->pieces(text), "\x01"));
+    decoded.push_back(tokenizer->decode(rows.back()));
+  }
+  Result result;
+  result.set("out.ids", table(rows, 0, -1));
+  result.set_strings("out.pieces", pieces);
+  result.set_strings("out.decoded", decoded);
+  return result;
+}
+
+Result siglip_tokenize(const Case& c) {
+  SentencePieceOptions options;
+  options.layout = SentencePieceLayout::siglip;
+  options.clean = text_clean_named(c.param<std::string>("clean", "canonicalize"));
+  options.pad_id = c.param<int64_t>("pad_id", -1);
+  const auto tokenizer = load_sentencepiece(c.file(c.params.at("model")), options);
+  const auto eos = c.param<int64_t>("eos_id", tokenizer->specials().eos);
+  if (eos != tokenizer->specials().eos) fail("the model's eos_id should be ", eos, ", is ", tokenizer->specials().eos);
+  const auto context = c.param<int64_t>("context_length", 64);
+  Rows rows;
+  auto canonical = nlohmann::json::array();
+  for (const auto& text : c.in_strings("texts")) {
+    rows.push_back(tokenizer->encode_padded(text, context));
+    canonical.push_back(tokenizer->clean(text));
+  }
+  Result result;
+  result.set("out.ids", table(rows, context, tokenizer->specials().pad));
+  result.set_strings("out.canonical", canonical);
+  return result;
+}
+
+}  // namespace text_operations
+
+void add_text_operations(Operations& operations) {
+  operations["clip.tokenize"] = text_operations::clip_tokenize;
+  operations["hf_clip.tokenize"] = text_operations::hf_clip_tokenize;
+  operations["clip.clean"] = text_operations::clip_clean;
+  operations["sentencepiece.tokenize"] = text_operations::sentencepiece_tokenize;
+  operations["siglip.tokenize"] = text_operations::siglip_tokenize;
+}
 
 }  // namespace vlm::golden

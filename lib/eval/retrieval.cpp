@@ -1,0 +1,88 @@
+#include "vlm/eval/retrieval.h"
+
+#include <algorithm>
+
+#include "vlm/core/error.h"
+
+namespace vlm {
+
+namespace retrieval {
+
+/// 0-based rank of the best right candidate among `count` scores that are `stride` apart.
+int64_t best_rank(const float* scores, int64_t count, int64_t stride, const std::vector<int64_t>& right) {
+  int64_t best = right[0];
+  for (const int64_t candidate : right) {
+    const float score = scores[candidate * stride], top = scores[best * stride];
+    if (score > top || (score == top && candidate > best)) best = candidate;
+  }
+  const float top = scores[best * stride];
+  int64_t rank = 0;
+  for (int64_t i = 0; i < count; ++i) {
+    const float score = scores[i * stride];
+    rank += score > top || (score == top && i > best);
+  }
+  return rank;
+}
+
+double share_below(const std::vector<int64_t>& ranks, int64_t k) {
+  const auto hits = std::count_if(ranks.begin(), ranks.end(), [k](int64_t rank) { return rank < k; });
+  return ranks.empty() ? 0 : static_cast<double>(hits) / static_cast<double>(ranks.size());
+}
+
+double mean_of(const std::map<int64_t, double>& shares) {
+  double sum = 0;
+  for (const auto& [k, share] : shares) sum += share;
+  return shares.empty() ? 0 : sum / static_cast<double>(shares.size());
+}
+
+}  // namespace retrieval
+
+RetrievalRecall retrieval_recall(const Tensor& similarity, const std::vector<std::vector<int64_t>>& relevant, const std::vector<int64_t>& ks) {
+  const Tensor scores = similarity.detach().to(at::kFloat).cpu().contiguous();
+  if (scores.dim() != 2 || scores.size(0) != static_cast<int64_t>(relevant.size())) {
+    fail("retrieval: ", relevant.size(), " pictures, but similarities of shape ", similarity.sizes());
+  }
+  const int64_t images = scores.size(0), texts = scores.size(1);
+  const float* data = scores.const_data_ptr<float>();
+  std::vector<std::vector<int64_t>> owners(static_cast<size_t>(texts));
+  std::vector<int64_t> image_ranks, text_ranks;
+  for (int64_t i = 0; i < images; ++i) {
+    const auto& right = relevant[static_cast<size_t>(i)];
+    if (right.empty()) fail("retrieval: picture ", i, " has no text");
+    for (const int64_t text : right) {
+      if (text < 0 || text >= texts) fail("retrieval: picture ", i, " names text ", text, " of ", texts);
+      owners[static_cast<size_t>(text)].push_back(i);
+    }
+    image_ranks.push_back(retrieval::best_rank(data + i * texts, texts, 1, right));
+  }
+  for (int64_t t = 0; t < texts; ++t) {
+    const auto& right = owners[static_cast<size_t>(t)];
+    if (right.empty()) fail("retrieval: text ", t, " has no picture");
+    text_ranks.push_back(retrieval::best_rank(data + t, images, texts, right));
+  }
+  RetrievalRecall out;
+  for (const int64_t k : ks) {
+    out.image_to_text[k] = retrieval::share_below(image_ranks, k);
+    out.text_to_image[k] = retrieval::share_below(text_ranks, k);
+  }
+  out.image_to_text_mean = retrieval::mean_of(out.image_to_text);
+  out.text_to_image_mean = retrieval::mean_of(out.text_to_image);
+  out.mean = (out.image_to_text_mean + out.text_to_image_mean) / 2;
+  return out;
+}
+
+RetrievalRecall retrieval_recall(const Tensor& similarity, const Tensor& owner, const std::vector<int64_t>& ks) {
+  if (similarity.dim() != 2 || owner.dim() != 1 || owner.size(0) != similarity.size(1)) {
+    fail("retrieval: similarities ", similarity.sizes(), " do not fit the owners ", owner.sizes());
+  }
+  std::vector<std::vector<int64_t>> relevant(static_cast<size_t>(similarity.size(0)));
+  const Tensor owners = owner.to(at::kLong).cpu().contiguous();
+  for (int64_t t = 0; t < owners.size(0); ++t) {
+    const int64_t image = owners.const_data_ptr<int64_t>()[t];
+    if (image < 0 || image >= similarity.size(0)) fail("retrieval: text ", t, " belongs to picture ", image, " of ", similarity.size(0));
+    relevant[static_cast<size_t>(image)].push_back(t);
+  }
+  return retrieval_recall(similarity, relevant, ks);
+}
+
+}  // namespace vlm

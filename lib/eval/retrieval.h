@@ -1,0 +1,29 @@
+#pragma once
+/// Retrieval recall (specs: eval, 8).
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <string>
+#include <vector>
+
+namespace vlm {
+
+using at::Tensor;
+
+struct RetrievalRecall {
+  std::map<int64_t, double> image_to_text;  ///< K -> share of pictures with one of their texts among the first K
+  std::map<int64_t, double> text_to_image;  ///< K -> share of texts whose picture is among the first K
+  double image_to_text_mean = 0, text_to_image_mean = 0, mean = 0;  ///< over the Ks, and of the two
+};
+
+/// similarity: [images, texts]; owner: [texts], the picture of each text. Shares in 0 .. 1. Among equal scores the larger
+/// index comes first. Throws if a picture has no text or an owner is out of range.
+RetrievalRecall retrieval_recall(const Tensor& similarity, const Tensor& owner, const std::vector<int64_t>& ks = {1, 5, 10});
+
+/// The same where several pictures share a text: relevant[i] lists the texts of picture i, and every picture that has a text
+/// is right for it.
+RetrievalRecall retrieval_recall(const Tensor& similarity, const std::vector<std::vector<int64_t>>& relevant,
+                                 const std::vector<int64_t>& ks = {1, 5, 10});
+
+}  // namespace vlm

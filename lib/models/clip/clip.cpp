@@ -1,0 +1,47 @@
+#include "vlm/models/clip/clip.h"
+
+#include <ATen/ops/full.h>
+
+#include <cmath>
+
+#include "vlm/core/config_json.h"
+
+namespace vlm {
+
+ClipModel::ClipModel(const ClipConfig& config) : config_(config) {
+  const std::vector<int64_t> shape = config.nonscalar_logit_scale ? std::vector<int64_t>{1} : std::vector<int64_t>{};
+  visual = register_module("visual", std::make_shared<VisionTransformer>(config.vision_cfg, config.embed_dim));
+  text_ = std::make_shared<TextTransformer>(config.text_cfg, config.embed_dim);
+  if (config.custom_text) {
+    register_module("text", text_);
+  } else {
+    // The flat layout of OpenAI: the text tower's weights stand at the top, beside visual.*
+    for (const auto& parameter : text_->named_parameters(/*recurse=*/false)) register_parameter(parameter.key(), parameter.value());
+    for (const auto& child : text_->named_children()) register_module(child.key(), child.value());
+  }
+  log_scale_ = register_parameter("logit_scale", at::full(shape, config.init_logit_scale));
+  if (!std::isnan(config.init_logit_bias)) bias_ = register_parameter("logit_bias", at::full(shape, config.init_logit_bias));
+  torch::nn::Module::train(false);
+}
+
+std::vector<NamedTensor> ClipModel::trainable() const {
+  std::vector<NamedTensor> out;
+  for (auto& parameter : module_parameters(*this)) {
+    if (parameter.tensor.requires_grad()) out.push_back(std::move(parameter));
+  }
+  return out;
+}
+
+nlohmann::ordered_json ClipModel::config() const { return to_json(config_); }
+
+void ClipModel::after_step() {
+  at::NoGradGuard no_grad;
+  Tensor scale = log_scale_;
+  scale.clamp_(0, std::log(100.0));
+}
+
+std::pair<int64_t, int64_t> ClipModel::image_size() const {
+  return {config_.vision_cfg.image_height(), config_.vision_cfg.image_width()};
+}
+
+}  // namespace vlm

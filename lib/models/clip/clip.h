@@ -1,0 +1,44 @@
+#pragma once
+/// CLIP (Radford et al., arXiv 2103.00020) under the weight names of OpenAI and open_clip.
+
+#include <memory>
+
+#include "vlm/models/clip/text_tower.h"
+#include "vlm/models/interfaces.h"
+
+namespace vlm {
+
+class ClipModel : public torch::nn::Module, public Model, public DualEncoder {
+ public:
+  explicit ClipModel(const ClipConfig& config);
+
+  // Model
+  std::string family() const override { return "clip"; }
+  std::vector<NamedTensor> state() const override { return module_state(*this); }
+  std::vector<NamedTensor> trainable() const override;
+  void set_training(bool on) override { torch::nn::Module::train(on); }
+  nlohmann::ordered_json config() const override;
+  /// Keeps the logarithm of the scale within 0 .. ln 100, as the paper does.
+  void after_step() override;
+
+  // DualEncoder
+  Tensor embed_images(const Tensor& pixels) override { return normalize(encode_image(pixels)); }
+  Tensor embed_texts(const Tensor& ids) override { return normalize(encode_text(ids)); }
+  Tensor logit_scale() const override { return log_scale_.exp(); }
+  Tensor logit_bias() const override { return bias_; }
+  std::pair<int64_t, int64_t> image_size() const override;
+  int64_t context_length() const override { return config_.text_cfg.context_length; }
+
+  /// Features before normalisation: [B, E].
+  Tensor encode_image(const Tensor& pixels) const { return visual->forward(pixels).features; }
+  Tensor encode_text(const Tensor& ids) const { return text_->forward(ids).features; }
+
+  std::shared_ptr<VisionTransformer> visual;
+
+ private:
+  ClipConfig config_;
+  Tensor log_scale_, bias_;
+  std::shared_ptr<TextTransformer> text_;
+};
+
+}  // namespace vlm

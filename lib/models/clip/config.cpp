@@ -1,0 +1,142 @@
+#include "vlm/models/clip/config.h"
+
+#include <nlohmann/json.hpp>
+
+#include "vlm/core/error.h"
+
+namespace vlm {
+
+namespace clip_config {
+
+/// Keys that choose towers of other libraries: named, so that the message can be exact.
+void refuse(Fields& f, const char* key, const char* what) {
+  std::string value;
+  f.field(key, value, what);
+  if (!value.empty() && value != "0" && value != "false") fail("model configuration: ", key, " = '", value, "' is not supported (", what, ")");
+}
+
+/// Keys that say how someone else builds or loads the model; they change no result here.
+void pass_over(Fields& f, const char* key) {
+  Config ignored;
+  f.field(key, ignored, "passed over");
+}
+
+}  // namespace clip_config
+
+void VisionConfig::fields(Fields& f) {
+  f.field("image_size", image_size, "side of the pictures, or [height, width]");
+  f.field("layers", layers, "number of blocks");
+  f.field("width", width, "width of the blocks");
+  f.field("head_width", head_width, "width of an attention head");
+  f.field("patch_size", patch_size, "side of a patch in pixels");
+  f.field("patch_dropout", patch_dropout, "share of patches left out in training");
+  f.field("attentional_pool", attentional_pool, "false, true, parallel or cascade");
+  f.field("attn_pooler_queries", attn_pooler_queries, "queries of the attentional pooler");
+  f.field("attn_pooler_heads", attn_pooler_heads, "heads of the attentional pooler");
+  f.field("no_ln_pre", no_ln_pre, "no LayerNorm before the blocks");
+  f.field("pos_embed_type", pos_embed_type, "learnable or sin_cos_2d");
+  f.field("pool_type", pool_type, "tok (class token) or avg (mean of the patches)");
+  f.field("final_ln_after_pool", final_ln_after_pool, "the last LayerNorm comes after pooling");
+  f.field("output_tokens", output_tokens, "also give the patch tokens");
+  BlockOptions::fields(f);
+  if (!f.reading()) return;
+  clip_config::refuse(f, "timm_model_name", "towers of timm are not built yet");
+  for (const char* key : {"timm_model_pretrained", "timm_pool", "timm_proj", "timm_proj_bias", "timm_drop", "timm_drop_path"}) {
+    clip_config::pass_over(f, key);
+  }
+}
+
+void TextConfig::fields(Fields& f) {
+  f.field("context_length", context_length, "ids in a row");
+  f.field("vocab_size", vocab_size, "ids of the tokenizer");
+  f.field("width", width, "width of the blocks");
+  f.field("heads", heads, "attention heads");
+  f.field("layers", layers, "number of blocks");
+  f.field("embed_cls", embed_cls, "a class token after the text (CoCa)");
+  f.field("pad_id", pad_id, "id of padding");
+  f.field("eos_id", eos_id, "id that ends a text, for pool_type eos");
+  f.field("no_causal_mask", no_causal_mask, "every position sees every other");
+  f.field("pool_type", pool_type, "argmax, eos, first or last");
+  f.field("proj_type", proj_type, "linear or none");
+  f.field("proj_bias", proj_bias, "the projection has a bias");
+  f.field("output_tokens", output_tokens, "also give the token states");
+  f.field("final_ln_after_pool", final_ln_after_pool, "the last LayerNorm comes after pooling");
+  BlockOptions::fields(f);
+  if (!f.reading()) return;
+  clip_config::refuse(f, "hf_model_name", "text towers of transformers are not built yet");
+  for (const char* key : {"hf_tokenizer_name", "tokenizer_mode", "tokenizer_kwargs", "hf_model_pretrained", "hf_proj_type", "hf_pooler_type"}) {
+    clip_config::pass_over(f, key);
+  }
+}
+
+void ClipConfig::fields(Fields& f) {
+  f.field("embed_dim", embed_dim, "width of the common space");
+  f.field("quick_gelu", quick_gelu, "x * sigmoid(1.702 x) instead of GELU (all OpenAI weights)");
+  f.field("custom_text", custom_text, "text weights lie under 'text.'");
+  f.field("init_logit_scale", init_logit_scale, "start of the logarithm of the temperature");
+  f.field("init_logit_bias", init_logit_bias, "start of the bias of the logits; none: no bias");
+  f.field("nonscalar_logit_scale", nonscalar_logit_scale, "logit_scale has shape [1]");
+  f.field("vision_cfg", vision_cfg, "image tower");
+  f.field("text_cfg", text_cfg, "text tower");
+  if (f.reading()) {
+    clip_config::refuse(f, "multimodal_cfg", "CoCa's decoder is not built yet");
+    clip_config::pass_over(f, "output_dict");
+  }
+  vision_cfg.quick_gelu = text_cfg.quick_gelu = quick_gelu;
+}
+
+ClipConfig ClipConfig::from_open_clip(const std::string& json, const std::string& name) {
+  Config file = Config::parse(json, name);
+  if (file.has("model_cfg")) file = file.section("model_cfg");
+  ClipConfig config;
+  file.read(config);
+  return config;
+}
+
+ClipConfig ClipConfig::from_hf(const std::string& json, const std::string& name) {
+  const auto root = nlohmann::json::parse(json, nullptr, false);
+  if (!root.is_object()) fail(name, " is not a JSON object");
+  if (root.value("model_type", "clip") != "clip") fail(name, ": model_type is '", root.value("model_type", ""), "', not clip");
+  const auto text = root.value("text_config", nlohmann::json::object()), vision = root.value("vision_config", nlohmann::json::object());
+  const auto number = [&](const nlohmann::json& part, const char* key, auto otherwise) {
+    using T = decltype(otherwise);
+    if (!part.contains(key) || part[key].is_null()) return otherwise;
+    if (!part[key].is_number()) fail(name, ": ", key, " must be a number");
+    return part[key].get<T>();
+  };
+  ClipConfig c;
+  c.embed_dim = number(root, "projection_dim", int64_t(512));
+  c.init_logit_scale = number(root, "logit_scale_init_value", 2.6592);
+  const std::string text_act = text.value("hidden_act", "quick_gelu"), vision_act = vision.value("hidden_act", "quick_gelu");
+  for (const auto& act : {text_act, vision_act}) {
+    if (act != "quick_gelu" && act != "gelu") fail(name, ": hidden_act '", act, "' is not known for CLIP; quick_gelu or gelu");
+  }
+  c.quick_gelu = vision_act == "quick_gelu";
+
+  auto& v = c.vision_cfg;
+  v.width = number(vision, "hidden_size", int64_t(768));
+  v.layers = number(vision, "num_hidden_layers", int64_t(12));
+  v.head_width = v.width / std::max<int64_t>(1, number(vision, "num_attention_heads", int64_t(12)));
+  v.image_size = {number(vision, "image_size", int64_t(224))};
+  v.patch_size = number(vision, "patch_size", int64_t(32));
+  // A ratio such that int(width * ratio) gives back the width of the MLP exactly.
+  v.mlp_ratio = (static_cast<double>(number(vision, "intermediate_size", int64_t(3072))) + 0.25) / static_cast<double>(v.width);
+  v.norm_kwargs.eps = number(vision, "layer_norm_eps", 1e-5);
+  v.quick_gelu = vision_act == "quick_gelu";
+
+  auto& t = c.text_cfg;
+  t.vocab_size = number(text, "vocab_size", int64_t(49408));
+  t.width = number(text, "hidden_size", int64_t(512));
+  t.layers = number(text, "num_hidden_layers", int64_t(12));
+  t.heads = number(text, "num_attention_heads", int64_t(8));
+  t.context_length = number(text, "max_position_embeddings", int64_t(77));
+  t.mlp_ratio = (static_cast<double>(number(text, "intermediate_size", int64_t(2048))) + 0.25) / static_cast<double>(t.width);
+  t.norm_kwargs.eps = number(text, "layer_norm_eps", 1e-5);
+  t.eos_id = number(text, "eos_token_id", int64_t(49407));
+  // Configurations of 2021 to 2023 say 2, which is wrong: those models take the largest id.
+  t.pool_type = t.eos_id == 2 ? "argmax" : "eos";
+  t.quick_gelu = text_act == "quick_gelu";
+  return c;
+}
+
+}  // namespace vlm

@@ -1,0 +1,57 @@
+#pragma once
+/// The architecture of a CLIP model, under the keys of open_clip's model configuration (specs: clip, 8.1).
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "vlm/core/config.h"
+#include "vlm/models/layers/block_options.h"
+
+namespace vlm {
+
+struct VisionConfig : BlockOptions {
+  int64_t layers = 12, width = 768, head_width = 64, patch_size = 16;
+  std::vector<int64_t> image_size = {224};     ///< side, or height and width
+  double patch_dropout = 0;                    ///< share of patches left out in training (FLIP, arXiv 2212.00794)
+  std::string attentional_pool = "false";      ///< false, true, parallel, cascade
+  int64_t attn_pooler_queries = 256, attn_pooler_heads = 8;
+  bool no_ln_pre = false, final_ln_after_pool = false, output_tokens = false;
+  std::string pos_embed_type = "learnable";    ///< learnable or sin_cos_2d
+  std::string pool_type = "tok";               ///< tok or avg
+
+  void fields(Fields& f);
+  int64_t image_height() const { return image_size.front(); }
+  int64_t image_width() const { return image_size.back(); }
+};
+
+struct TextConfig : BlockOptions {
+  int64_t context_length = 77, vocab_size = 49408, width = 512, heads = 8, layers = 12;
+  bool embed_cls = false, no_causal_mask = false, proj_bias = false, output_tokens = false, final_ln_after_pool = false;
+  int64_t pad_id = 0, eos_id = 2;
+  std::string pool_type = "argmax";            ///< argmax, eos, first, last
+  std::string proj_type = "linear";            ///< linear or none
+
+  void fields(Fields& f);
+};
+
+struct ClipConfig {
+  int64_t embed_dim = 512;
+  bool quick_gelu = false;
+  bool custom_text = false;                    ///< text weights lie under "text." instead of at the top
+  double init_logit_scale = 2.6592600369327783;  ///< ln(1 / 0.07)
+  double init_logit_bias = NAN;                ///< NaN: the model has no logit_bias
+  bool nonscalar_logit_scale = false;          ///< logit_scale has shape [1] instead of []
+  VisionConfig vision_cfg;
+  TextConfig text_cfg;
+
+  void fields(Fields& f);
+
+  /// From open_clip's JSON (the bare model configuration, or a whole open_clip_config.json). `name` is the file, for messages.
+  static ClipConfig from_open_clip(const std::string& json, const std::string& name);
+  /// From the config.json of a HF CLIPModel.
+  static ClipConfig from_hf(const std::string& json, const std::string& name);
+};
+
+}  // namespace vlm

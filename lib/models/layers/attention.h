@@ -1,0 +1,54 @@
+#pragma once
+/// Multi-head attention under the weight names of torch.nn.MultiheadAttention and of open_clip's own variant.
+
+#include <memory>
+#include <optional>
+
+#include "vlm/models/layers/basic.h"
+
+namespace vlm {
+
+/// softmax(q kᵀ / √d + mask) v over heads. q: [B, Lq, D], k, v: [B, Lk, D]; mask: [Lq, Lk] or [B, 1 or H, Lq, Lk], added.
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads, const Tensor& mask = {}, bool causal = false);
+
+/// Multi-head attention (Vaswani et al., arXiv 1706.03762). Keys and values may have another width than the queries.
+class MultiheadAttention : public torch::nn::Module {
+ public:
+  MultiheadAttention(int64_t width, int64_t heads, std::optional<int64_t> key_width = std::nullopt);
+  /// x: [B, L, D]; self-attention.
+  Tensor forward(const Tensor& x, const Tensor& mask = {}, bool causal = false) const;
+  /// query: [B, Lq, D], context: [B, Lk, Dk] (keys and values alike).
+  Tensor forward_cross(const Tensor& query, const Tensor& context, const Tensor& mask = {}) const;
+
+  Tensor in_proj_weight;                                  ///< [3D, D]: q, k, v; absent when the key width differs
+  Tensor q_proj_weight, k_proj_weight, v_proj_weight;     ///< [D, D], [D, Dk], [D, Dk]; present then
+  Tensor in_proj_bias;                                    ///< [3D]
+  std::shared_ptr<Linear> out_proj;
+
+ private:
+  int64_t heads_;
+};
+
+struct CustomAttentionOptions {
+  bool qk_norm = false;           ///< LayerNorm per head on queries and keys
+  bool scale_heads = false;       ///< a learned factor per head
+  bool scale_attn_inner = false;  ///< LayerNorm on the merged heads (NormFormer, arXiv 2110.09456)
+  double norm_eps = 1e-5;
+};
+
+/// Self-attention with the extras of open_clip's "custom" block.
+class CustomAttention : public torch::nn::Module {
+ public:
+  CustomAttention(int64_t width, int64_t heads, const CustomAttentionOptions& options);
+  Tensor forward(const Tensor& x, const Tensor& mask = {}, bool causal = false) const;
+
+  Tensor in_proj_weight, in_proj_bias;  ///< [3D, D], [3D]
+  std::shared_ptr<LayerNorm> ln_q, ln_k, ln_inner;
+  Tensor head_scale;                    ///< [H, 1, 1]
+  std::shared_ptr<Linear> out_proj;
+
+ private:
+  int64_t heads_;
+};
+
+}  // namespace vlm

@@ -1,0 +1,84 @@
+#pragma once
+/// The smallest parts of a transformer. Members carry the names of their weights in released checkpoints.
+
+#include <torch/nn/module.h>
+
+#include <string>
+#include <vector>
+
+#include "vlm/models/interfaces.h"
+#include "vlm/models/layers/block_options.h"
+
+namespace vlm {
+
+/// y = x Wᵀ + b. weight: [out, in], bias: [out].
+class Linear : public torch::nn::Module {
+ public:
+  Linear(int64_t in, int64_t out, bool with_bias = true);
+  Tensor forward(const Tensor& x) const;
+
+  Tensor weight, bias;
+};
+
+/// Normalises the last axis; computed in float32 whatever the type of x.
+class LayerNorm : public torch::nn::Module {
+ public:
+  explicit LayerNorm(int64_t width, double eps = 1e-5);
+  Tensor forward(const Tensor& x) const;
+
+  Tensor weight, bias;
+
+ private:
+  double eps_;
+};
+
+/// x * gamma, one factor a channel (CaiT, arXiv 2103.17239).
+class LayerScale : public torch::nn::Module {
+ public:
+  LayerScale(int64_t width, double init);
+  Tensor forward(const Tensor& x) const;
+
+  Tensor gamma;
+};
+
+/// A lookup table. weight: [rows, width].
+class Embedding : public torch::nn::Module {
+ public:
+  Embedding(int64_t rows, int64_t width);
+  Tensor forward(const Tensor& ids) const;
+
+  Tensor weight;
+};
+
+/// quick_gelu is x * sigmoid(1.702 x).
+Tensor activate(const Tensor& x, Activation activation);
+
+/// Holds modules under the names "0", "1", …
+template <class Layer>
+class LayerList : public torch::nn::Module {
+ public:
+  void add(std::shared_ptr<Layer> layer) {
+    register_module(std::to_string(layers_.size()), layer);
+    layers_.push_back(std::move(layer));
+  }
+  const std::vector<std::shared_ptr<Layer>>& layers() const { return layers_; }
+
+ private:
+  std::vector<std::shared_ptr<Layer>> layers_;
+};
+
+/// Fills with N(0, std²), out of the stream that `manual_seed` set.
+void init_normal(Tensor& tensor, double std);
+/// Uniform in ±bound.
+void init_uniform(Tensor& tensor, double bound);
+/// Seeds the stream that initialisation draws from.
+void seed_initialisation(uint64_t seed);
+
+/// x / max(|x|, 1e-12) on the last axis.
+Tensor normalize(const Tensor& x);
+
+/// Parameters and buffers of a module under their dotted names.
+std::vector<NamedTensor> module_state(const torch::nn::Module& module);
+std::vector<NamedTensor> module_parameters(const torch::nn::Module& module);
+
+}  // namespace vlm

@@ -1,0 +1,69 @@
+#pragma once
+/// The image tower of CLIP: a vision transformer (Dosovitskiy et al., arXiv 2010.11929) with open_clip's pooling variants.
+
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "vlm/models/clip/config.h"
+#include "vlm/models/layers/transformer.h"
+
+namespace vlm {
+
+/// Learned queries attend to all tokens (CoCa, arXiv 2205.01917).
+class AttentionalPooler : public torch::nn::Module {
+ public:
+  AttentionalPooler(int64_t width, int64_t context_width, int64_t heads, int64_t queries, double eps);
+  /// x: [B, N, context_width]. Returns [B, queries, width].
+  Tensor forward(const Tensor& x) const;
+
+  Tensor query;  ///< [queries, width]
+  std::shared_ptr<LayerNorm> ln_q, ln_k;
+  std::shared_ptr<MultiheadAttention> attn;
+};
+
+/// Keeps the class token (row 0) and `max(1, int(N (1 - p)))` patches, those with the largest keys, in that order.
+/// tokens: [B, N + 1, D], keys: [B, N] (in training, drawn from N(0, 1)).
+Tensor drop_patches(const Tensor& tokens, const Tensor& keys, double probability);
+
+/// Fixed positions of a grid: [height * width + 1, D], the class row zero. Half of the channels encode the column.
+Tensor sin_cos_2d_positions(int64_t height, int64_t width, int64_t dim);
+
+/// A table of positions for another grid. table: [prefix + old side², D]; bicubic, antialiased (open_clip) or not (HF).
+Tensor resize_position_table(const Tensor& table, int64_t height, int64_t width, int64_t prefix_tokens, bool antialias);
+/// A table of positions for another length, linear. table: [L, D].
+Tensor resize_text_position_table(const Tensor& table, int64_t length);
+
+struct VisionOutput {
+  Tensor features;  ///< [B, E] (with pooling "parallel" or "cascade": [B, 1, E]); not normalised
+  Tensor tokens;    ///< [B, N, D] or the pooler's queries
+};
+
+/// Intermediate results, for those who want to look inside.
+struct Trace {
+  Tensor embeds;               ///< what enters the first block
+  std::vector<Tensor> blocks;  ///< what leaves each block
+};
+
+class VisionTransformer : public torch::nn::Module {
+ public:
+  VisionTransformer(const VisionConfig& config, int64_t embed_dim);
+  /// image: [B, 3, H, W].
+  VisionOutput forward(const Tensor& image, Trace* trace = nullptr) const;
+
+  Tensor class_embedding;        ///< [D]
+  Tensor positional_embedding;   ///< [N + 1, D]
+  Tensor proj;                   ///< [pooled width, E], used as x @ proj
+  std::shared_ptr<torch::nn::Module> conv1;
+  std::shared_ptr<LayerNorm> ln_pre, ln_post;
+  std::shared_ptr<Transformer> transformer;
+  std::shared_ptr<AttentionalPooler> attn_pool, attn_pool_contrastive;
+
+ private:
+  Tensor patches(const Tensor& image) const;
+
+  VisionConfig config_;
+  Tensor patch_weight_;          ///< conv1.weight [D, 3, P, P]
+};
+
+}  // namespace vlm
