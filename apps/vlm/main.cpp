@@ -20,6 +20,7 @@ CLI::App* add_command(CLI::App& app, const std::string& name, const std::string&
 
 int main(int argc, char** argv) {
   using namespace vlm::apps;
+  if (const std::string warning = vlm::blas_provider_warning(); !warning.empty()) vlm::log_warning(warning);
   CLI::App app{"vlm: train and run vision-language models", "vlm"};
   app.set_version_flag("--version", VLM_VERSION);
   app.require_subcommand(1);
@@ -29,7 +30,6 @@ int main(int argc, char** argv) {
   add_data(app);
   add_golden(app);
   add_tokenizer(app);
-  if (const std::string warning = vlm::blas_provider_warning(); !warning.empty()) vlm::log_warning(warning);
   try {
     app.parse(argc, argv);
     return 0;

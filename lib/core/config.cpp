@@ -22,15 +22,23 @@ struct Config::Node {
   bool quoted = false;
   std::string place;  // "recipe.yaml:12"
   std::vector<Node> items;
-  std::vector<std::pair<std::string, Node>> entries;
+  struct Entry;
+  std::vector<Entry> entries;
 
-  const Node* find(std::string_view key) const {
-    for (const auto& [name, node] : entries) {
-      if (name == key) return &node;
-    }
-    return nullptr;
-  }
+  const Node* find(std::string_view key) const;
 };
+
+struct Config::Node::Entry {
+  std::string name;
+  Node node;
+};
+
+const Config::Node* Config::Node::find(std::string_view key) const {
+  for (const auto& [name, node] : entries) {
+    if (name == key) return &node;
+  }
+  return nullptr;
+}
 
 namespace {
 
@@ -55,8 +63,8 @@ Tree convert_yaml(const YAML::Node& yaml, const std::string& name, int depth = 0
       for (const auto& [known, value] : node.entries) {
         if (known == key) fail_usage(name, ":", entry.first.Mark().line + 1, ": the key '", key, "' stands twice");
       }
-      node.entries.emplace_back(key, convert_yaml<Tree>(entry.second, name, depth + 1));
-      node.entries.back().second.place = concat(name, ":", entry.first.Mark().line + 1);
+      node.entries.push_back({key, convert_yaml<Tree>(entry.second, name, depth + 1)});
+      node.entries.back().node.place = concat(name, ":", entry.first.Mark().line + 1);
     }
   }
   return node;
@@ -144,7 +152,7 @@ void Config::override_with(const std::vector<std::string>& assignments) {
       for (auto& [name, child] : node->entries) {
         if (name == key) next = &child;
       }
-      if (!next) next = &node->entries.emplace_back(key, Node{}).second;
+      if (!next) next = &node->entries.emplace_back(Node::Entry{key, Node{}}).node;
       node = next;
     }
     const std::string place = "override '" + assignment + "'";
