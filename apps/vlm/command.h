@@ -23,6 +23,7 @@ void add_eval(CLI::App& app);
 void add_golden(CLI::App& app);
 void add_info(CLI::App& app);
 void add_pretrain(CLI::App& app);
+void add_report(CLI::App& app);
 void add_search(CLI::App& app);
 void add_tokenizer(CLI::App& app);
 
