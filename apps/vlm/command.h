@@ -17,7 +17,13 @@ struct Exit {
   int code;
 };
 
+void add_classify(CLI::App& app);
+void add_data(CLI::App& app);
+void add_eval(CLI::App& app);
 void add_golden(CLI::App& app);
+void add_info(CLI::App& app);
+void add_pretrain(CLI::App& app);
+void add_search(CLI::App& app);
 void add_tokenizer(CLI::App& app);
 
 }  // namespace vlm::apps

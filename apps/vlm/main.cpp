@@ -27,8 +27,14 @@ int main(int argc, char** argv) {
   app.footer("vlm COMMAND --help shows what a command takes, with an example.\n"
              "Exit codes: 0 done, 1 failed, 2 used wrongly.");
   app.get_formatter()->column_width(34);
-  add_golden(app);
+  add_info(app);
+  add_data(app);
   add_tokenizer(app);
+  add_pretrain(app);
+  add_eval(app);
+  add_classify(app);
+  add_search(app);
+  add_golden(app);
   try {
     app.parse(argc, argv);
     return 0;

@@ -4,7 +4,7 @@
 
 #include <cmath>
 
-#include "vlm/core/config_json.h"
+#include <nlohmann/json.hpp>
 
 namespace vlm {
 
@@ -32,7 +32,7 @@ std::vector<NamedTensor> ClipModel::trainable() const {
   return out;
 }
 
-nlohmann::ordered_json ClipModel::config() const { return to_json(config_); }
+nlohmann::ordered_json ClipModel::config() const { return config_.to_open_clip(); }
 
 void ClipModel::after_step() {
   at::NoGradGuard no_grad;

@@ -29,6 +29,7 @@ class ClipModel : public torch::nn::Module, public Model, public DualEncoder {
   std::pair<int64_t, int64_t> image_size() const override;
   int64_t context_length() const override { return config_.text_cfg.context_length; }
 
+  const ClipConfig& architecture() const { return config_; }
   /// Features before normalisation: [B, E].
   Tensor encode_image(const Tensor& pixels) const { return visual->forward(pixels).features; }
   Tensor encode_text(const Tensor& ids) const { return text_->forward(ids).features; }

@@ -1,7 +1,9 @@
 #include "vlm/models/clip/config.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "vlm/core/config_json.h"
 #include "vlm/core/error.h"
 
 namespace vlm {
@@ -137,6 +139,61 @@ ClipConfig ClipConfig::from_hf(const std::string& json, const std::string& name)
   t.pool_type = t.eos_id == 2 ? "argmax" : "eos";
   t.quick_gelu = text_act == "quick_gelu";
   return c;
+}
+
+namespace clip_config {
+
+/// Takes out what equals the defaults, except the sizes that a reader wants to see.
+nlohmann::ordered_json without_defaults(const nlohmann::ordered_json& full, const nlohmann::ordered_json& defaults) {
+  static const std::vector<std::string> kept = {"embed_dim", "image_size", "layers", "width", "patch_size", "context_length", "vocab_size", "heads"};
+  auto out = nlohmann::ordered_json::object();
+  for (const auto& [key, value] : full.items()) {
+    if (value.is_object()) {
+      auto inner = without_defaults(value, defaults.at(key));
+      if (!inner.empty()) out[key] = std::move(inner);
+    } else if (std::find(kept.begin(), kept.end(), key) != kept.end() || value != defaults.at(key)) {
+      out[key] = value;
+    }
+  }
+  return out;
+}
+
+}  // namespace clip_config
+
+nlohmann::ordered_json ClipConfig::to_open_clip() const {
+  auto out = clip_config::without_defaults(to_json(*this), to_json(ClipConfig{}));
+  if (std::isnan(init_logit_bias)) out.erase("init_logit_bias");
+  auto& vision = out["vision_cfg"];
+  if (vision_cfg.image_size.size() == 1) vision["image_size"] = vision_cfg.image_size[0];
+  if (vision_cfg.attentional_pool == "true") vision["attentional_pool"] = true;
+  return out;
+}
+
+nlohmann::ordered_json ClipConfig::to_hf() const {
+  const VisionConfig& v = vision_cfg;
+  const TextConfig& t = text_cfg;
+  const auto plain = [](const BlockOptions& block) { return !block.custom() && block.ls_init_value == 0 && block.act_kwargs.approximate == "none"; };
+  if (!plain(v) || !plain(t) || v.attentional_pool != "false" || v.no_ln_pre || v.final_ln_after_pool || v.pool_type != "tok" ||
+      v.image_size.front() != v.image_size.back() || t.embed_cls || t.no_causal_mask || t.proj_type != "linear" || t.proj_bias ||
+      (t.pool_type != "argmax" && t.pool_type != "eos") || !std::isnan(init_logit_bias)) {
+    fail("this CLIP model has parts that HF's CLIPModel does not know; write it in open_clip's layout");
+  }
+  const char* act = quick_gelu ? "quick_gelu" : "gelu";
+  nlohmann::ordered_json out;
+  out["architectures"] = {"CLIPModel"};
+  out["model_type"] = "clip";
+  out["projection_dim"] = embed_dim;
+  out["logit_scale_init_value"] = init_logit_scale;
+  out["text_config"] = {{"model_type", "clip_text_model"}, {"vocab_size", t.vocab_size}, {"hidden_size", t.width},
+                        {"intermediate_size", static_cast<int64_t>(static_cast<double>(t.width) * t.mlp_ratio)},
+                        {"num_hidden_layers", t.layers}, {"num_attention_heads", t.heads}, {"max_position_embeddings", t.context_length},
+                        {"hidden_act", act}, {"layer_norm_eps", t.norm_kwargs.eps}, {"projection_dim", embed_dim},
+                        {"eos_token_id", t.pool_type == "argmax" ? 2 : t.eos_id}};
+  out["vision_config"] = {{"model_type", "clip_vision_model"}, {"hidden_size", v.width},
+                          {"intermediate_size", static_cast<int64_t>(static_cast<double>(v.width) * v.mlp_ratio)},
+                          {"num_hidden_layers", v.layers}, {"num_attention_heads", v.width / v.head_width}, {"image_size", v.image_size.front()},
+                          {"patch_size", v.patch_size}, {"hidden_act", act}, {"layer_norm_eps", v.norm_kwargs.eps}, {"projection_dim", embed_dim}};
+  return out;
 }
 
 }  // namespace vlm

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -50,6 +51,10 @@ struct ClipConfig {
 
   /// From open_clip's JSON (the bare model configuration, or a whole open_clip_config.json). `name` is the file, for messages.
   static ClipConfig from_open_clip(const std::string& json, const std::string& name);
+  /// The model configuration as open_clip reads it: sizes, and what differs from its defaults.
+  nlohmann::ordered_json to_open_clip() const;
+  /// The config.json of a HF CLIPModel. Throws if that layout cannot express the model.
+  nlohmann::ordered_json to_hf() const;
   /// From the config.json of a HF CLIPModel.
   static ClipConfig from_hf(const std::string& json, const std::string& name);
 };

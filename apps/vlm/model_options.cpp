@@ -1,0 +1,25 @@
+#include "model_options.h"
+
+#include <ATen/Parallel.h>
+
+namespace vlm::apps {
+
+void ModelFlags::add_to(CLI::App& command) {
+  command.add_option("--model", model, "Model folder")->required();
+  command.add_option("--tokenizer", tokenizer, "Tokenizer file or folder (default: the model folder)");
+  command.add_option("--batch-size", batch_size, "Pictures in a batch")->capture_default_str()->check(CLI::PositiveNumber);
+  command.add_option("--threads", threads, "Threads (default: all cores)");
+  command.add_flag("--json", json, "Print JSON");
+  command.add_flag("--allow-unfit-weights", allow_unfit, "Load what fits and warn about weights that are missing, unexpected or misshapen");
+}
+
+void set_threads(int threads) {
+  if (threads > 0) at::set_num_threads(threads);
+}
+
+DualEncoderPipeline ModelFlags::load() const {
+  set_threads(threads);
+  return DualEncoderPipeline::load(model, PipelineOptions{.strict = !allow_unfit, .tokenizer = tokenizer, .batch_size = batch_size, .threads = threads});
+}
+
+}  // namespace vlm::apps

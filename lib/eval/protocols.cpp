@@ -1,0 +1,241 @@
+#include "vlm/eval/protocols.h"
+
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/tensor.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "vlm/core/error.h"
+#include "vlm/core/progress.h"
+#include "vlm/core/strings.h"
+#include "vlm/text/unicode.h"
+
+namespace vlm {
+
+namespace protocols {
+
+/// Reads a data set in order; what cannot be used is counted.
+class SampleStream {
+ public:
+  SampleStream(const Source& source, SkipCounter& skips, const std::string& label, bool progress) : source_(source), skips_(skips) {
+    for (const auto& problem : source.problems()) skips.skip(problem);
+    if (progress) bar_.emplace(label, source.size(), "pictures");
+  }
+  /// The next usable sample with a picture.
+  bool next(Sample& sample) {
+    while (at_ < source_.size()) {
+      const int64_t number = at_++;
+      if (bar_) bar_->update(at_);
+      try {
+        sample = source_.read_number(number);
+        sample.number = number;
+        if (sample.images.empty()) throw SampleError("no_image", sample.key);
+        return true;
+      } catch (const SampleError& error) {
+        skips_.skip(error);
+      }
+    }
+    return false;
+  }
+
+ private:
+  const Source& source_;
+  SkipCounter& skips_;
+  std::optional<Progress> bar_;
+  int64_t at_ = 0;
+};
+
+/// Embeds the pictures of the samples that `want` accepts; calls `kept` for each one that has a vector, in order.
+Tensor embed_samples(const DualEncoderPipeline& pipeline, const Source& source, SampleStream& stream, SkipCounter& skips,
+                     const std::function<bool(const Sample&)>& want, const std::function<void(Sample&)>& keep) {
+  std::map<std::string, Sample> waiting;  // by a name that is unique within the set
+  std::vector<std::string> names;
+  const Tensor vectors = pipeline.embed_stream(
+      [&](Picture& picture) {
+        Sample sample;
+        do {
+          if (!stream.next(sample)) return false;
+        } while (!want(sample));
+        picture.name = std::to_string(sample.number);
+        picture.bytes = std::move(sample.images[0].bytes);
+        picture.decode = source.decode_options();
+        sample.images[0].bytes.clear();
+        waiting.emplace(picture.name, std::move(sample));
+        return true;
+      },
+      names,
+      [&](const std::string& name, const std::string& reason) {
+        const auto it = waiting.find(name);
+        skips.skip(SampleError("bad_image", it->second.shard + ": " + it->second.key, reason));
+        waiting.erase(it);
+      });
+  for (const auto& name : names) {
+    skips.use();
+    keep(waiting.at(name));
+  }
+  return vectors;
+}
+
+RetrievalRecall expected_at_random(const std::vector<std::vector<int64_t>>& relevant, int64_t texts, const std::vector<int64_t>& ks) {
+  const auto images = static_cast<int64_t>(relevant.size());
+  std::vector<int64_t> owners(static_cast<size_t>(texts));
+  for (const auto& own : relevant) {
+    for (const int64_t text : own) owners[static_cast<size_t>(text)] += 1;
+  }
+  // Chance that K of n candidates, drawn without replacement, hold at least one of r right ones.
+  const auto hit = [](int64_t n, int64_t r, int64_t k) {
+    double miss = 1;
+    for (int64_t i = 0; i < std::min(k, n); ++i) miss *= std::max(0.0, static_cast<double>(n - r - i)) / static_cast<double>(n - i);
+    return 1 - miss;
+  };
+  RetrievalRecall out;
+  for (const int64_t k : ks) {
+    double of_images = 0, of_texts = 0;
+    for (const auto& own : relevant) of_images += hit(texts, static_cast<int64_t>(own.size()), k);
+    for (const int64_t own : owners) of_texts += hit(images, own, k);
+    out.image_to_text[k] = of_images / static_cast<double>(std::max<int64_t>(1, images));
+    out.text_to_image[k] = of_texts / static_cast<double>(std::max<int64_t>(1, texts));
+  }
+  return out;
+}
+
+}  // namespace protocols
+
+std::string text_identity(const std::string& text) {
+  std::string out;
+  size_t at = 0;
+  const std::string lowered = lower(text);
+  while (at < lowered.size()) {
+    const char32_t c = next_code_point(lowered, at);
+    if (is_letter(c) || is_number(c)) {
+      append_utf8(out, c);
+    } else if (is_white_space(c)) {
+      out += ' ';
+    }
+  }
+  return squash(out);
+}
+
+EmbeddedSet embed_set(const DualEncoderPipeline& pipeline, const Source& source, const RetrievalOptions& options, SkipCounter& skips) {
+  protocols::SampleStream stream(source, skips, "pictures", options.progress);
+  EmbeddedSet set;
+  std::map<std::string, int64_t> known;
+  set.images = protocols::embed_samples(
+      pipeline, source, stream, skips,
+      [&](const Sample& sample) {
+        if (!sample.captions.empty()) return true;
+        skips.skip(SampleError("no_caption", sample.shard + ": " + sample.key));
+        return false;
+      },
+      [&](Sample& sample) {
+        set.keys.push_back(sample.key);
+        set.numbers.push_back(sample.number);
+        auto& own = set.relevant.emplace_back();
+        for (size_t i = 0; i < (options.all_captions ? sample.captions.size() : 1); ++i) {
+          const std::string& text = sample.captions[i];
+          auto index = static_cast<int64_t>(set.texts.size());
+          if (options.merge_equal_texts) index = known.emplace(text_identity(text), index).first->second;
+          if (index == static_cast<int64_t>(set.texts.size())) set.texts.push_back(text);
+          if (std::find(own.begin(), own.end(), index) == own.end()) own.push_back(index);
+        }
+      });
+  if (set.keys.empty()) fail(source.name(), " holds no picture with a caption that can be used");
+  set.text_vectors = pipeline.embed_texts(set.texts);
+  return set;
+}
+
+RetrievalReport evaluate_retrieval(const DualEncoderPipeline& pipeline, const EmbeddedSet& set, const RetrievalOptions& options) {
+  RetrievalReport report;
+  report.images = static_cast<int64_t>(set.keys.size());
+  report.texts = static_cast<int64_t>(set.texts.size());
+  report.recall = retrieval_recall(pipeline.logits(set.images, set.text_vectors), set.relevant, options.ks);
+  report.chance = protocols::expected_at_random(set.relevant, report.texts, options.ks);
+  return report;
+}
+
+RetrievalReport evaluate_retrieval(const DualEncoderPipeline& pipeline, const Source& source, const RetrievalOptions& options, bool strict) {
+  SkipCounter skips(source.name(), strict);
+  RetrievalReport report = evaluate_retrieval(pipeline, embed_set(pipeline, source, options, skips), options);
+  report.skipped = skips.skipped();
+  return report;
+}
+
+nlohmann::ordered_json RetrievalReport::to_json() const {
+  nlohmann::ordered_json out;
+  for (const auto& [k, share] : recall.image_to_text) out["image_to_text"][concat("R@", k)] = share;
+  for (const auto& [k, share] : recall.text_to_image) out["text_to_image"][concat("R@", k)] = share;
+  out["mean_recall"] = recall.mean;
+  for (const auto& [k, share] : chance.image_to_text) out["chance"]["image_to_text"][concat("R@", k)] = share;
+  for (const auto& [k, share] : chance.text_to_image) out["chance"]["text_to_image"][concat("R@", k)] = share;
+  out["images"] = images;
+  out["texts"] = texts;
+  out["skipped"] = skipped;
+  return out;
+}
+
+ZeroShotReport evaluate_zero_shot(const DualEncoderPipeline& pipeline, const Source& source, const ZeroShotOptions& options, bool strict) {
+  SkipCounter skips(source.name(), strict);
+  protocols::SampleStream stream(source, skips, "pictures", options.progress);
+  ZeroShotReport report;
+  report.classes = options.classes.empty() ? source.class_names() : options.classes;
+  std::vector<std::string> names;
+  std::vector<int64_t> numbers;
+  const auto class_of = [](const Sample& sample) -> std::string {
+    return sample.meta.is_object() && sample.meta.contains("class") && sample.meta["class"].is_string() ? sample.meta["class"].get<std::string>() : "";
+  };
+  const Tensor images = protocols::embed_samples(
+      pipeline, source, stream, skips,
+      [&](const Sample& sample) {
+        const bool labelled = sample.label.has_value() || !class_of(sample).empty();
+        report.unlabelled += !labelled;
+        return labelled;
+      },
+      [&](Sample& sample) {
+        names.push_back(class_of(sample));
+        numbers.push_back(sample.label.value_or(-1));
+      });
+  report.items = static_cast<int64_t>(names.size());
+  report.skipped = skips.skipped();
+  if (names.empty()) fail(source.name(), " holds no picture with a class");
+  if (report.classes.empty()) {
+    report.classes = names;
+    std::sort(report.classes.begin(), report.classes.end());
+    report.classes.erase(std::unique(report.classes.begin(), report.classes.end()), report.classes.end());
+    if (report.classes.front().empty()) fail("the classes of ", source.name(), " have numbers but no names; give them with --classnames FILE");
+  }
+  std::vector<int64_t> target;
+  std::map<int64_t, int64_t> frequency;
+  for (size_t i = 0; i < names.size(); ++i) {
+    int64_t label = numbers[i];
+    if (!names[i].empty()) {
+      const auto it = std::find(report.classes.begin(), report.classes.end(), names[i]);
+      if (it == report.classes.end()) fail("the class '", names[i], "' of ", source.name(), " is not among the given classes", did_you_mean(names[i], report.classes));
+      label = it - report.classes.begin();
+    }
+    target.push_back(label);
+    frequency[label] += 1;
+  }
+  for (const auto& [label, count] : frequency) report.majority = std::max(report.majority, static_cast<double>(count) / static_cast<double>(report.items));
+  const Tensor classifier = zero_shot_classifier(report.classes, options.templates, [&](const auto& texts) { return pipeline.embed_texts(texts); });
+  report.accuracy = zero_shot_topk(at::matmul(images, classifier), at::tensor(target, at::kLong), options.ks);
+  return report;
+}
+
+nlohmann::ordered_json ZeroShotReport::to_json() const {
+  nlohmann::ordered_json out;
+  for (const auto& [k, share] : accuracy.top) out[concat("top", k)] = share;
+  out["mean_per_class"] = accuracy.mean_per_class;
+  out["majority"] = majority;
+  for (const auto& [k, share] : accuracy.top) out["chance"][concat("top", k)] = static_cast<double>(k) / static_cast<double>(classes.size());
+  out["items"] = items;
+  out["classes"] = classes.size();
+  out["unlabelled"] = unlabelled;
+  out["skipped"] = skipped;
+  return out;
+}
+
+}  // namespace vlm

@@ -1,0 +1,74 @@
+#pragma once
+/// A model folder ready for pictures and texts: weights, tokenizer and preprocessing put together.
+///
+///   DualEncoderPipeline clip = DualEncoderPipeline::load("clip-vit-b32");
+///   Tensor pictures = clip.embed_pictures({Picture::from_file("cat.jpg")});   // [1, E]
+///   Tensor texts = clip.embed_texts({"a photo of a cat", "a photo of a dog"});  // [2, E]
+
+#include <ATen/core/Tensor.h>
+
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "vlm/data/transforms.h"
+#include "vlm/models/model_folder.h"
+#include "vlm/text/tokenizer.h"
+
+namespace vlm {
+
+/// A picture in its encoded form, with the name that messages give it.
+struct Picture {
+  std::string name;
+  std::string bytes;
+  DecodeOptions decode;
+
+  /// A file that a user named: it is turned upright as its EXIF orientation says.
+  static Picture from_file(const std::filesystem::path& file);
+};
+
+/// Picture files from what a user wrote: files, folders (all pictures below, by name), patterns with * and ?. Throws a usage
+/// error for a name that stands for nothing.
+std::vector<std::filesystem::path> expand_pictures(const std::vector<std::string>& arguments);
+
+struct PipelineOptions {
+  bool strict = true;        ///< refuse weights that do not fit
+  std::string tokenizer;     ///< file or folder; empty: the model folder
+  int64_t batch_size = 32;
+  int threads = 0;           ///< decoding threads; 0: as many as the machine has
+};
+
+class DualEncoderPipeline {
+ public:
+  /// Throws an Error that names what is missing, or that the model has no two towers.
+  static DualEncoderPipeline load(const std::filesystem::path& folder, const PipelineOptions& options = {});
+  DualEncoderPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer, const PreprocessOptions& preprocess,
+                      const PipelineOptions& options = {});
+
+  /// Unit vectors [N, E]. A picture that cannot be decoded is an Error that names it.
+  Tensor embed_pictures(const std::vector<Picture>& pictures) const;
+  /// The same for as many pictures as `read` gives, a batch at a time; `read` returns false at the end. Pictures that cannot
+  /// be used are handed to `failed` (name, reason) and left out; `kept` receives the names of the rows.
+  Tensor embed_stream(const std::function<bool(Picture&)>& read, std::vector<std::string>& kept,
+                      const std::function<void(const std::string&, const std::string&)>& failed) const;
+  /// Unit vectors [N, E].
+  Tensor embed_texts(const std::vector<std::string>& texts) const;
+  /// scale * pictures textsᵀ (+ bias): [N, M].
+  Tensor logits(const Tensor& pictures, const Tensor& texts) const;
+
+  DualEncoder& encoder() const { return *encoder_; }
+  Model& model() const { return *model_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const Preprocess& preprocess() const { return preprocess_; }
+
+ private:
+  std::shared_ptr<Model> model_;
+  DualEncoder* encoder_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  Preprocess preprocess_;
+  PipelineOptions options_;
+};
+
+}  // namespace vlm

@@ -1,0 +1,113 @@
+#include "vlm/models/model_folder.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <vector>
+
+#include "vlm/core/error.h"
+#include "vlm/core/registry.h"
+#include "vlm/io/atomic_file.h"
+#include "vlm/io/safetensors.h"
+#include "vlm/models/clip/clip.h"
+#include "vlm/models/clip/names.h"
+
+namespace vlm {
+
+namespace fs = std::filesystem;
+
+namespace model_folder {
+
+constexpr const char* open_clip_config = "open_clip_config.json";
+/// In the order in which they are looked for.
+constexpr const char* weight_files[] = {"open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors",
+                                        "model.safetensors.index.json"};
+
+using Factory = std::unique_ptr<Model> (*)(const Config& config);
+
+const Registry<Factory>& families() {
+  static const Registry<Factory> table = [] {
+    Registry<Factory> out("model family");
+    out.add("clip", [](const Config& config) -> std::unique_ptr<Model> {
+      ClipConfig clip;
+      config.read(clip);
+      return std::make_unique<ClipModel>(clip);
+    });
+    return out;
+  }();
+  return table;
+}
+
+}  // namespace model_folder
+
+std::string model_folder_layout(const fs::path& folder) {
+  if (!fs::exists(folder)) fail("there is no model folder ", folder.string());
+  if (!fs::is_directory(folder)) fail(folder.string(), " is a file; a model folder is needed (configuration, weights, tokenizer)");
+  if (fs::exists(folder / model_folder::open_clip_config)) return "open_clip";
+  if (fs::exists(folder / "config.json")) return "hf";
+  fail(folder.string(), " is no model folder: it holds neither open_clip_config.json nor config.json");
+}
+
+fs::path model_weights_file(const fs::path& folder) {
+  for (const char* name : model_folder::weight_files) {
+    if (fs::exists(folder / name)) return folder / name;
+  }
+  std::vector<fs::path> others, pickles;
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const auto extension = entry.path().extension();
+    if (extension == ".safetensors") others.push_back(entry.path());
+    if (extension == ".bin" || extension == ".pt" || extension == ".pth") pickles.push_back(entry.path());
+  }
+  std::sort(others.begin(), others.end());
+  if (!others.empty()) return others.front();
+  if (!pickles.empty()) {
+    fail(folder.string(), ": its weights ", pickles.front().filename().string(), " are a PyTorch checkpoint; this version reads safetensors only");
+  }
+  fail(folder.string(), " holds no weights (open_clip_model.safetensors or model.safetensors)");
+}
+
+LoadedModel load_model(const fs::path& folder, const ModelLoadOptions& options) {
+  LoadedModel out;
+  out.layout = model_folder_layout(folder);
+  out.weights = model_weights_file(folder);
+  const fs::path config_file = folder / (out.layout == "open_clip" ? model_folder::open_clip_config : "config.json");
+  const std::string text = read_file(config_file, 10'000'000);
+  TensorMap weights = read_safetensors(out.weights);
+  ClipConfig config = out.layout == "open_clip" ? ClipConfig::from_open_clip(text, config_file.string())
+                                                : ClipConfig::from_hf(text, config_file.string());
+  if (is_hf_clip(weights)) weights = clip_from_hf(weights);
+  weights = normalize_open_clip(weights, config.custom_text);
+  auto model = std::make_unique<ClipModel>(config);
+  out.report = load_state(model->state(), weights, out.weights.string(), options.strict);
+  out.model = std::move(model);
+  return out;
+}
+
+std::unique_ptr<Model> make_model(const std::string& family, const Config& config, uint64_t seed) {
+  seed_initialisation(seed);
+  return model_folder::families().get(family)(config);
+}
+
+TensorMap weights_of(const Model& model) {
+  TensorMap out;
+  for (const auto& [name, tensor] : model.state()) out.emplace(name, tensor.detach());
+  return out;
+}
+
+void save_open_clip_folder(const fs::path& folder, const Model& model, const nlohmann::ordered_json& preprocess_cfg) {
+  nlohmann::ordered_json config;
+  config["model_cfg"] = model.config();
+  config["preprocess_cfg"] = preprocess_cfg;
+  write_safetensors(folder / "open_clip_model.safetensors", weights_of(model));
+  write_file_atomically(folder / model_folder::open_clip_config, config.dump(2) + "\n");
+}
+
+void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::ordered_json& preprocessor_config) {
+  const auto* clip = dynamic_cast<const ClipModel*>(&model);
+  if (!clip) fail("only CLIP models can be written in HF's layout, not ", model.family());
+  const auto config = clip->architecture().to_hf();
+  write_safetensors(folder / "model.safetensors", clip_to_hf(weights_of(model)));
+  write_file_atomically(folder / "config.json", config.dump(2) + "\n");
+  write_file_atomically(folder / "preprocessor_config.json", preprocessor_config.dump(2) + "\n");
+}
+
+}  // namespace vlm

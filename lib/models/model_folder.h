@@ -1,0 +1,48 @@
+#pragma once
+/// Model folders, in the layouts that released models have (specs: clip, 8). The tokenizer and the picture preprocessing of
+/// a folder are read by text/tokenizer.h and data/transforms.h; infer/pipeline.h puts the three together.
+///
+///   open_clip: open_clip_config.json, open_clip_model.safetensors
+///   hf:        config.json, model.safetensors (or its shards), preprocessor_config.json
+
+#include <filesystem>
+#include <memory>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+
+#include "vlm/models/interfaces.h"
+#include "vlm/models/state.h"
+
+namespace vlm {
+
+struct ModelLoadOptions {
+  bool strict = true;  ///< refuse weights that are missing, unexpected or misshapen
+};
+
+struct LoadedModel {
+  std::unique_ptr<Model> model;
+  std::string layout;          ///< "open_clip" or "hf"
+  std::filesystem::path weights;
+  LoadReport report;           ///< clean unless loaded without `strict`
+};
+
+/// "open_clip", "hf", or an Error that says what was looked for.
+std::string model_folder_layout(const std::filesystem::path& folder);
+/// The weight file that a folder's model is read from; throws if there is none.
+std::filesystem::path model_weights_file(const std::filesystem::path& folder);
+
+/// Throws an Error that names the file, and what does not fit.
+LoadedModel load_model(const std::filesystem::path& folder, const ModelLoadOptions& options = {});
+
+/// A new model of a family with initial weights drawn from `seed`. `config` holds the keys of the family's configuration.
+std::unique_ptr<Model> make_model(const std::string& family, const class Config& config, uint64_t seed);
+
+/// Writes configuration and weights in open_clip's layout. `preprocess_cfg` is stored beside the architecture.
+void save_open_clip_folder(const std::filesystem::path& folder, const Model& model, const nlohmann::ordered_json& preprocess_cfg);
+/// Writes configuration and weights in HF's layout. Throws if the layout cannot express the model.
+void save_hf_folder(const std::filesystem::path& folder, const Model& model, const nlohmann::ordered_json& preprocessor_config);
+
+/// The model's tensors by name.
+TensorMap weights_of(const Model& model);
+
+}  // namespace vlm

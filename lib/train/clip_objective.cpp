@@ -1,0 +1,46 @@
+#include "vlm/train/clip_objective.h"
+
+#include <ATen/ops/tensor.h>
+
+#include <map>
+
+#include "vlm/core/strings.h"
+#include "vlm/losses/contrastive.h"
+
+namespace vlm {
+
+namespace clip_objective {
+
+/// Rows with the same ids get the same number.
+Tensor groups_of(const Tensor& ids) {
+  const Tensor rows = ids.contiguous();
+  const int64_t length = rows.size(1);
+  std::map<std::vector<int64_t>, int64_t> seen;
+  std::vector<int64_t> groups;
+  for (int64_t i = 0; i < rows.size(0); ++i) {
+    const int64_t* row = rows.const_data_ptr<int64_t>() + i * length;
+    groups.push_back(seen.emplace(std::vector<int64_t>(row, row + length), static_cast<int64_t>(seen.size())).first->second);
+  }
+  return at::tensor(groups, at::kLong);
+}
+
+}  // namespace clip_objective
+
+std::vector<LossTerm> ClipObjective::losses(const Batch& batch) {
+  const Tensor image = encoder_.embed_images(batch.images);  // [B, E]
+  const Tensor text = encoder_.embed_texts(batch.ids);       // [B, E]
+  const Tensor groups = options_.merge_equal_texts ? clip_objective::groups_of(batch.ids) : Tensor();
+  return {{"contrastive", contrastive_loss(image, text, encoder_.logit_scale(), encoder_.logit_bias(), groups)}};
+}
+
+std::vector<std::pair<std::string, double>> ClipObjective::metrics() const {
+  return {{"logit_scale", encoder_.logit_scale().item<double>()}};
+}
+
+std::unique_ptr<Objective> make_clip_objective(Model& model, const Config& options) {
+  ClipObjectiveOptions parsed;
+  options.read(parsed);
+  return std::make_unique<ClipObjective>(require<DualEncoder>(model, "be trained with the objective 'clip'", "it has no two towers"), parsed);
+}
+
+}  // namespace vlm

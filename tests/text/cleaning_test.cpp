@@ -1,0 +1,69 @@
+#include <gtest/gtest.h>
+
+#include "vlm/core/error.h"
+#include "vlm/text/html.h"
+#include "vlm/text/text_cleaning.h"
+#include "vlm/text/text_repair.h"
+
+namespace vlm {
+
+TEST(HtmlUnescape, ReplacesNamesWithAndWithoutSemicolon) {
+  EXPECT_EQ(html_unescape("&lt;&gt;&amp;&quot;"), "<>&\"");
+  EXPECT_EQ(html_unescape("&copy 2024 &ampx &notit; &notin;"), "© 2024 &x ¬it; ∉");
+  EXPECT_EQ(html_unescape("&CounterClockwiseContourIntegral;"), "∳");
+  EXPECT_EQ(html_unescape("&NotEqualTilde;"), "≂̸");
+  EXPECT_EQ(html_unescape("&nosuchname; & &; &#; &#x; &"), "&nosuchname; & &; &#; &#x; &");
+}
+
+TEST(HtmlUnescape, FollowsTheRulesForNumbers) {
+  EXPECT_EQ(html_unescape("&#65;&#x42;&#X43&#68"), "ABCD");
+  EXPECT_EQ(html_unescape("&#128;&#0;&#xD800;&#x110000;&#99999999999999999999;"), "€\uFFFD\uFFFD\uFFFD\uFFFD");
+  EXPECT_EQ(html_unescape("a&#1;b&#xFFFE;c&#x7F;d"), "abcd");
+  EXPECT_EQ(html_unescape("&#13;"), "\r");
+}
+
+TEST(HtmlUnescape, DoesNotLookAtWhatAppears) { EXPECT_EQ(html_unescape("&amp;lt;"), "&lt;"); }
+
+TEST(RepairText, LeavesEntitiesAloneFromTheFirstLineWithATagOn) {
+  EXPECT_EQ(repair_text("&eacute;\n<b>&eacute;\n&eacute;"), "é\n<b>&eacute;\n&eacute;");
+  EXPECT_EQ(repair_text("&lt;b&gt; &amp;amp;"), "<b> &");
+}
+
+TEST(RepairText, KnowsEntitiesThatAreShouted) {
+  EXPECT_EQ(repair_text("&EACUTE;&NTILDE; &SZLIG;"), "ÉÑ SS");
+  EXPECT_EQ(repair_text("&Eacute; &eAcute;"), "É &eAcute;");
+}
+
+TEST(RepairText, PlainsQuotesLigaturesWidthsAndControls) {
+  EXPECT_EQ(repair_text("“a” ‘b’ ﬁ Ａ\u3000ŉ"), "\"a\" 'b' fi A 'n");
+  EXPECT_EQ(repair_text("a\x07\x1b[31mb\x1b[0m\uFEFF"), "ab");
+  EXPECT_EQ(repair_text("a\r\nb\rc\u2028d"), "a\nb\nc\nd");
+  EXPECT_EQ(repair_text("\u0085\u0093x\u0094"), "…\"x\"");
+  EXPECT_EQ(repair_text("e\u0301 \u200B – «»"), "é \u200B – «»");
+}
+
+TEST(CleanText, HasTheModesOfTheFamilies) {
+  const char* text = " Tom_&amp;_JERRY\t\u201Cquote\u201D,  it's ";
+  EXPECT_EQ(clean_text(text, TextClean::lower), "tom_&_jerry \"quote\", it's");
+  EXPECT_EQ(clean_text(text, TextClean::whitespace), "Tom_&_JERRY \"quote\", it's");
+  EXPECT_EQ(clean_text(text, TextClean::canonicalize), "tom jerry quote its");
+  EXPECT_EQ(clean_text("Snake_Case  X", TextClean::punctuation), "snakecase x");
+  EXPECT_EQ(clean_text(" A  B ", TextClean::squash_lower), "a b");
+  EXPECT_EQ(clean_text(" A  B ", TextClean::lower_only), " a  b ");
+  EXPECT_EQ(clean_text(" A ", TextClean::none), " A ");
+}
+
+TEST(CleanText, NamesRoundTripAndTheNearestIsSuggested) {
+  for (const char* name : {"none", "lower_only", "squash_lower", "whitespace", "lower", "canonicalize", "punctuation"}) {
+    EXPECT_EQ(to_string(text_clean_named(name)), name);
+  }
+  try {
+    text_clean_named("canonicalise");
+    FAIL();
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("did you mean 'canonicalize'"), std::string::npos);
+    EXPECT_EQ(error.code(), ExitCode::usage);
+  }
+}
+
+}  // namespace vlm
