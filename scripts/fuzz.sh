@@ -44,9 +44,15 @@ for target in "${targets[@]}"; do
   mkdir -p "$corpus"
   seeds=()
   if [[ -d fuzz/seeds/$target ]]; then seeds=("fuzz/seeds/$target"); fi
-  timed "fuzz $target for $(duration "$seconds")" "build/fuzz/bin/fuzz_$target" -max_total_time="$seconds" -max_len=65536 \
-    -timeout=10 -rss_limit_mb=3000 -print_final_stats=0 -verbosity=0 -artifact_prefix="build/fuzz/findings/$target-" \
-    "$corpus" "${seeds[@]}" || failed+=("$target")
+  say "fuzz $target for $(duration "$seconds")"
+  log=build/fuzz/$target.log
+  if "build/fuzz/bin/fuzz_$target" -max_total_time="$seconds" -max_len=65536 -timeout=10 -rss_limit_mb=3000 \
+    -print_final_stats=1 -artifact_prefix="build/fuzz/findings/$target-" "$corpus" "${seeds[@]}" >"$log" 2>&1; then
+    awk '/^stat::number_of_executed_units/ { print "   " $2 " inputs" }' "$log"
+  else
+    tail -n 30 "$log" >&2
+    failed+=("$target")
+  fi
 done
 if ((${#failed[@]} > 0)); then die "fuzz targets that broke: ${failed[*]}; the inputs are in build/fuzz/findings"; fi
 say "no input broke: ${targets[*]}"

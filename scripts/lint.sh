@@ -2,7 +2,7 @@
 # usage: ./dev lint [--all | FILE …]
 #
 # Runs clang-tidy (checks: .clang-tidy) on the named sources, on those that differ from the main branch, or on all.
-# A source takes 5 to 20 seconds. The scripts go through shellcheck.
+# A source takes 10 to 60 seconds. The scripts go through shellcheck.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
