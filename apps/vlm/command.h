@@ -17,6 +17,7 @@ struct Exit {
   int code;
 };
 
+void add_bench(CLI::App& app);
 void add_classify(CLI::App& app);
 void add_data(CLI::App& app);
 void add_eval(CLI::App& app);

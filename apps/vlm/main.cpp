@@ -58,6 +58,7 @@ int main(int argc, char** argv) {
   add_search(app);
   add_report(app);
   add_golden(app);
+  add_bench(app);
   try {
     app.parse(argc, argv);
     return 0;

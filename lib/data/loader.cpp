@@ -78,6 +78,7 @@ Loader::Loader(std::shared_ptr<const Source> source, LoaderOptions options, Batc
       form_(std::move(form)),
       end_(options_.resampled ? EpochEnd::exact : parse_epoch_end(options_.epoch_end)),
       skips_(source_->name(), options_.strict),
+      cache_(std::max<int64_t>(options_.cache_mb, 0) * 1'000'000),
       pool_(loader::thread_count(options_.threads)) {
   if (options_.batch_size < 1) fail_usage("batch_size must be at least 1, not ", options_.batch_size);
   options_.workers = std::max<int64_t>(options_.workers, 1);
@@ -201,6 +202,13 @@ void Loader::begin(int64_t epoch, uint64_t seed, bool shuffle, std::vector<Curso
   }
 }
 
+std::shared_ptr<const Image> Loader::picture_of(const Sample& sample) const {
+  if (auto kept = cache_.find(sample.number)) return kept;
+  auto image = std::make_shared<const Image>(shrink_to_side(loader::decode(sample, source_->decode_options()), options_.max_side));
+  if (options_.cache_mb > 0) cache_.add(sample.number, image);
+  return image;
+}
+
 void Loader::fill(Pending& pending, size_t i) const {
   if (pending.dropped) return;
   auto& slot = pending.slots[i];
@@ -212,11 +220,12 @@ void Loader::fill(Pending& pending, size_t i) const {
       slot.text = sample.captions[options_.draw_captions && captions > 1 ? random.below(captions) : 0];
     }
     const bool pictured = !sample.images.empty();
-    const Image image = pictured ? loader::decode(sample, source_->decode_options()) : Image();
+    static const auto no_picture = std::make_shared<const Image>();
+    const std::shared_ptr<const Image> image = pictured ? picture_of(sample) : no_picture;
     const int64_t pixels = 3 * form_.height * form_.width;
     float* row = pixels > 0 ? pending.images.mutable_data_ptr<float>() + static_cast<int64_t>(i) * pixels : nullptr;
     if (!pictured && row) std::fill(row, row + pixels, 0.f);
-    if (form_.prepare) form_.prepare(sample, image, random, row, slot.text);
+    if (form_.prepare) form_.prepare(sample, *image, random, row, slot.text);
     if (form_.tokenize && form_.text_length > 0) {
       form_.tokenize(slot.text, pending.ids.mutable_data_ptr<int64_t>() + static_cast<int64_t>(i) * form_.text_length);
     }

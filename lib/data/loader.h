@@ -17,6 +17,7 @@
 #include "vlm/core/thread_pool.h"
 #include "vlm/data/epoch_plan.h"
 #include "vlm/data/image.h"
+#include "vlm/data/picture_cache.h"
 #include "vlm/data/skips.h"
 #include "vlm/data/source.h"
 
@@ -54,6 +55,8 @@ struct LoaderOptions {
   int64_t workers = 1;      ///< logical ones of a rank: they decide the order, not the speed
   int64_t threads = -1;     ///< -1: one for each core; 0: everything happens in next()
   int64_t prefetch = 2;     ///< batches that are being made ahead of the one in use
+  int64_t max_side = 0;     ///< longer sides are shrunk to this right after decoding; 0: pictures stay as they are
+  int64_t cache_mb = 0;     ///< memory for decoded pictures, so that later epochs need not decode them again
   int64_t seed = 0;
   bool shuffle = true;
   std::string epoch_end = "drop";
@@ -72,6 +75,8 @@ struct LoaderOptions {
     f.field("workers", workers, "logical readers of a rank; they are part of the order");
     f.field("threads", threads, "threads that read and decode; -1: one for each core, 0: none of their own");
     f.field("prefetch", prefetch, "batches prepared ahead");
+    f.field("max_side", max_side, "longer sides are shrunk to this right after decoding; 0: pictures stay as they are");
+    f.field("cache_mb", cache_mb, "memory for decoded pictures, so that later epochs need not decode them again");
     f.field("seed", seed, "decides order and augmentation");
     f.field("shuffle", shuffle, "shuffle shards, and samples within shards");
     f.field("epoch_end", epoch_end, "uneven ends: exact, drop or pad");
@@ -129,6 +134,7 @@ class Loader {
   void schedule();
   void refill();
   void fill(Pending& pending, size_t slot) const;
+  std::shared_ptr<const Image> picture_of(const Sample& sample) const;
   Batch collect(Pending& pending);
   void finish_epoch();
 
@@ -137,6 +143,7 @@ class Loader {
   BatchForm form_;
   EpochEnd end_;
   SkipCounter skips_;
+  mutable PictureCache cache_;
 
   int64_t epoch_ = 0;
   uint64_t seed_ = 0;
