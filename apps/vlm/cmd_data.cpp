@@ -95,7 +95,7 @@ void add_make(CLI::App& data) {
     }
   });
   command->add_option("--out", options->out, "Folder to write")->required();
-  command->add_option("--count", options->scenes.count, "Scenes to draw")->required()->check(CLI::PositiveNumber);
+  command->add_option("--count", options->scenes.count, "Scenes to draw")->required();
   command->add_option("--seed", options->scenes.seed, "Another seed, other scenes")->capture_default_str();
   command->add_option("--layout", options->layout, "shards (tar files of 500) or folder (images/)")->capture_default_str();
   command->add_flag("--force", options->scenes.force, "Replace a set that is in the folder");

@@ -17,12 +17,14 @@ struct Exit {
   int code;
 };
 
+void add_bench(CLI::App& app);
 void add_classify(CLI::App& app);
 void add_data(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_golden(CLI::App& app);
 void add_info(CLI::App& app);
 void add_pretrain(CLI::App& app);
+void add_report(CLI::App& app);
 void add_search(CLI::App& app);
 void add_tokenizer(CLI::App& app);
 

@@ -1,4 +1,7 @@
-#include <iostream>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
 
 #include "apps_version.h"
 #include "command.h"
@@ -18,7 +21,26 @@ CLI::App* add_command(CLI::App& app, const std::string& name, const std::string&
 
 }  // namespace vlm::apps
 
+namespace {
+
+/// Commands that decode pictures while LibTorch computes. By default OpenMP's threads spin while they wait, and take the cores
+/// from the decoding ones: with two cores an epoch then takes more than twice as long. OpenMP reads this setting when it is
+/// loaded, so the command starts itself once more with it.
+void wait_passively(int argc, char** argv) {
+  static constexpr const char* busy[] = {"pretrain", "eval", "search", "classify", "report"};
+  if (argc < 2 || std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
+  for (const char* name : busy) {
+    if (std::strcmp(argv[1], name) != 0) continue;
+    setenv("OMP_WAIT_POLICY", "passive", 1);
+    execv("/proc/self/exe", argv);  // returns only if it fails, and then nothing but speed is lost
+    return;
+  }
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  wait_passively(argc, argv);
   using namespace vlm::apps;
   if (const std::string warning = vlm::blas_provider_warning(); !warning.empty()) vlm::log_warning(warning);
   CLI::App app{"vlm: train and run vision-language models", "vlm"};
@@ -34,7 +56,9 @@ int main(int argc, char** argv) {
   add_eval(app);
   add_classify(app);
   add_search(app);
+  add_report(app);
   add_golden(app);
+  add_bench(app);
   try {
     app.parse(argc, argv);
     return 0;

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cstring>
+#include <string>
 
 #include "vlm/core/error.h"
 #include "vlm/data/image.h"
@@ -26,7 +27,13 @@ Image png(std::string_view bytes, const ImageHeader& header, bool with_alpha, De
 }
 
 Image webp(std::string_view bytes, const ImageHeader& header, bool with_alpha, DepthRule depth) {
-  if (!header.animated) return decode_with_opencv(bytes, header.size, with_alpha, depth);
+  if (!header.animated) {
+    // OpenCV looks at no less than 32 bytes, which a picture of one colour may not have.
+    if (bytes.size() >= 32) return decode_with_opencv(bytes, header.size, with_alpha, depth);
+    std::string padded(bytes);
+    padded.resize(32);
+    return decode_with_opencv(padded, header.size, with_alpha, depth);
+  }
   const WebpFrame frame = first_webp_frame(bytes, header.size);
   const Image part = decode_with_opencv(frame.file, frame.size, with_alpha, depth);
   Image canvas(header.size.height, header.size.width, part.channels);

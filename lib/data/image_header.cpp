@@ -83,6 +83,7 @@ ImageHeader webp(std::string_view bytes) {
   const ByteReader in(bytes, "WebP");
   ImageHeader header;
   header.format = ImageFormat::webp;
+  if (in.le32(4) > in.size() - 8) fail("the WebP file ends early (", in.size(), " of ", uint64_t(in.le32(4)) + 8, " bytes)");
   const auto kind = in.part(12, 4);
   if (kind == "VP8 ") {
     if (in.part(23, 3) != "\x9D\x01\x2A"sv) fail("the WebP file's frame does not begin with its start code");

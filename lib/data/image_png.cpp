@@ -44,6 +44,7 @@ std::string essential_png(std::string_view bytes, const ImageSize& size) {
     out += chunk.whole;
     return true;
   });
+  if (compressed == 0) fail("the PNG file ends before its data");
   // Deflate packs at most 1032 to 1.
   constexpr uint64_t channels[] = {1, 0, 3, 1, 2, 0, 4};
   const uint64_t type = in.u8(25), depth = in.u8(24);

@@ -26,7 +26,9 @@ void horizontal_plain(const uint8_t* const in[4], uint8_t* const out[4], int cha
   }
 }
 
-void vertical_plain(const uint8_t* const* rows, const int32_t* weights, int used, int64_t bytes, uint8_t* out) {
+void vertical_plain(const uint8_t* const* rows, const Taps& taps, size_t output, int64_t bytes, uint8_t* out) {
+  const int used = taps.used[output];
+  const int32_t* const weights = &taps.weights[output * static_cast<size_t>(taps.stride)];
   constexpr int64_t block = 64;
   for (int64_t x = 0; x < bytes; x += block) {
     const int64_t n = bytes - x < block ? bytes - x : block;

@@ -34,11 +34,11 @@ void widen(Taps& taps) {
   }
 }
 
-VLM_AVX2 static inline __m128i joined(__m256i high, __m256i low) {
-  const __m128i h = _mm_add_epi32(_mm256_castsi256_si128(high), _mm256_extracti128_si256(high, 1));
-  const __m128i l = _mm_add_epi32(_mm256_castsi256_si128(low), _mm256_extracti128_si256(low, 1));
-  const __m128i sum = _mm_add_epi32(_mm_add_epi32(_mm_slli_epi32(h, 15), l), _mm_set1_epi32(rounding));
-  return _mm_srai_epi32(sum, precision_bits);
+/// Both halves of two rows' sums added up: row 0 in the lower half, row 1 in the upper, as levels not yet cut to 0 .. 255.
+VLM_AVX2 static inline __m256i joined(__m256i h0, __m256i l0, __m256i h1, __m256i l1) {
+  const __m256i s0 = _mm256_add_epi32(_mm256_slli_epi32(h0, 15), l0), s1 = _mm256_add_epi32(_mm256_slli_epi32(h1, 15), l1);
+  const __m256i sum = _mm256_add_epi32(_mm256_permute2x128_si256(s0, s1, 0x20), _mm256_permute2x128_si256(s0, s1, 0x31));
+  return _mm256_srai_epi32(_mm256_add_epi32(sum, _mm256_set1_epi32(rounding)), precision_bits);
 }
 
 VLM_AVX2 static inline void store4(uint8_t* out, int value) { std::memcpy(out, &value, 4); }
@@ -70,49 +70,63 @@ VLM_AVX2 void horizontal_avx2(const uint8_t* const in[4], uint8_t* const out[4],
       h3 = _mm256_add_epi32(h3, _mm256_madd_epi16(v3, kh)), l3 = _mm256_add_epi32(l3, _mm256_madd_epi16(v3, kl));
       p0 += step, p1 += step, p2 += step, p3 += step;
     }
-    const __m128i levels = _mm_packus_epi16(_mm_packs_epi32(joined(h0, l0), joined(h1, l1)), _mm_packs_epi32(joined(h2, l2), joined(h3, l3)));
+    const __m256i words = _mm256_packs_epi32(joined(h0, l0, h1, l1), joined(h2, l2, h3, l3));  // rows 0, 2 | 1, 3
+    const __m256i levels = _mm256_packus_epi16(words, words);
+    const __m128i even = _mm256_castsi256_si128(levels), odd = _mm256_extracti128_si256(levels, 1);
     const size_t at = o * size_t(channels);
-    store4(out[0] + at, _mm_extract_epi32(levels, 0));
-    store4(out[1] + at, _mm_extract_epi32(levels, 1));
-    store4(out[2] + at, _mm_extract_epi32(levels, 2));
-    store4(out[3] + at, _mm_extract_epi32(levels, 3));
+    store4(out[0] + at, _mm_cvtsi128_si32(even));
+    store4(out[1] + at, _mm_cvtsi128_si32(odd));
+    store4(out[2] + at, _mm_extract_epi32(even, 1));
+    store4(out[3] + at, _mm_extract_epi32(odd, 1));
   }
 }
 
-VLM_AVX2 void vertical_avx2(const uint8_t* const* rows, const int32_t* weights, int used, int64_t bytes, uint8_t* out) {
+void pair(Taps& taps) {
+  const size_t pairs = taps.weights.size() / 2;
+  taps.pairs.resize(2 * pairs);
+  for (size_t i = 0; i < pairs; ++i) {
+    const int32_t a = taps.weights[2 * i], b = taps.weights[2 * i + 1];
+    taps.pairs[2 * i] = (a >> 15 & 0xFFFF) | static_cast<int32_t>(static_cast<uint32_t>(b >> 15) << 16);
+    taps.pairs[2 * i + 1] = (a & 32767) | (b & 32767) << 16;
+  }
+}
+
+/// 16 levels of the sums of columns 0 to 7 and 8 to 15.
+VLM_AVX2 static inline void store_levels(uint8_t* out, __m256i h0, __m256i l0, __m256i h1, __m256i l1) {
+  const __m256i half = _mm256_set1_epi32(rounding);
+  const __m256i s0 = _mm256_srai_epi32(_mm256_add_epi32(_mm256_add_epi32(_mm256_slli_epi32(h0, 15), l0), half), precision_bits);
+  const __m256i s1 = _mm256_srai_epi32(_mm256_add_epi32(_mm256_add_epi32(_mm256_slli_epi32(h1, 15), l1), half), precision_bits);
+  const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(s0, s1), 0xD8);
+  const __m128i levels = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
+  _mm_storeu_si128(reinterpret_cast<__m128i*>(out), levels);
+}
+
+VLM_AVX2 void vertical_avx2(const uint8_t* const* rows, const Taps& taps, size_t output, int64_t bytes, uint8_t* out) {
+  const int used = taps.used[output];
+  const int32_t* const weights = &taps.weights[output * size_t(taps.stride)];
+  const int32_t* const pairs = &taps.pairs[output * size_t(taps.stride)];
   int64_t x = 0;
-  for (; x + 16 <= bytes; x += 16) {
-    __m256i h0 = _mm256_setzero_si256(), h1 = h0, l0 = h0, l1 = h0;
+  for (; x + 32 <= bytes; x += 32) {
+    __m256i h0 = _mm256_setzero_si256(), h1 = h0, h2 = h0, h3 = h0, l0 = h0, l1 = h0, l2 = h0, l3 = h0;
     for (int i = 0; i < used; i += 2) {
-      const int j = i + 1 < used ? i + 1 : i;
-      const int32_t ka = weights[i], kb = j > i ? weights[j] : 0;
-      const __m256i kh = _mm256_set1_epi32((ka >> 15 & 0xFFFF) | static_cast<int32_t>(static_cast<uint32_t>(kb >> 15) << 16));
-      const __m256i kl = _mm256_set1_epi32((ka & 32767) | (kb & 32767) << 16);
-      const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[i] + x));
-      const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i*>(rows[j] + x));
-      const __m256i v0 = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a, b)), v1 = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a, b));
+      const uint8_t *a = rows[i] + x, *b = rows[i + 1 < used ? i + 1 : i] + x;  // beyond the last row the weight is 0
+      const __m256i kh = _mm256_set1_epi32(pairs[i]), kl = _mm256_set1_epi32(pairs[i + 1]);
+      const auto load = [](const uint8_t* p) VLM_AVX2 { return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p)); };
+      const __m128i a0 = load(a), b0 = load(b), a1 = load(a + 16), b1 = load(b + 16);
+      const __m256i v0 = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a0, b0)), v1 = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a0, b0));
+      const __m256i v2 = _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(a1, b1)), v3 = _mm256_cvtepu8_epi16(_mm_unpackhi_epi8(a1, b1));
       h0 = _mm256_add_epi32(h0, _mm256_madd_epi16(v0, kh)), l0 = _mm256_add_epi32(l0, _mm256_madd_epi16(v0, kl));
       h1 = _mm256_add_epi32(h1, _mm256_madd_epi16(v1, kh)), l1 = _mm256_add_epi32(l1, _mm256_madd_epi16(v1, kl));
+      h2 = _mm256_add_epi32(h2, _mm256_madd_epi16(v2, kh)), l2 = _mm256_add_epi32(l2, _mm256_madd_epi16(v2, kl));
+      h3 = _mm256_add_epi32(h3, _mm256_madd_epi16(v3, kh)), l3 = _mm256_add_epi32(l3, _mm256_madd_epi16(v3, kl));
     }
-    const __m256i half = _mm256_set1_epi32(rounding);
-    const __m256i s0 = _mm256_srai_epi32(_mm256_add_epi32(_mm256_add_epi32(_mm256_slli_epi32(h0, 15), l0), half), precision_bits);
-    const __m256i s1 = _mm256_srai_epi32(_mm256_add_epi32(_mm256_add_epi32(_mm256_slli_epi32(h1, 15), l1), half), precision_bits);
-    const __m256i words = _mm256_permute4x64_epi64(_mm256_packs_epi32(s0, s1), 0xD8);
-    const __m128i levels = _mm_packus_epi16(_mm256_castsi256_si128(words), _mm256_extracti128_si256(words, 1));
-    _mm_storeu_si128(reinterpret_cast<__m128i*>(out + x), levels);
+    store_levels(out + x, h0, l0, h1, l1);
+    store_levels(out + x + 16, h2, l2, h3, l3);
   }
-  if (x == bytes) return;
-  constexpr int most = 64;
-  const uint8_t* rest[most];
-  if (used <= most) {
-    for (int i = 0; i < used; ++i) rest[i] = rows[i] + x;
-    vertical_plain(rest, weights, used, bytes - x, out + x);
-  } else {
-    for (; x < bytes; ++x) {
-      int32_t sum = rounding;
-      for (int i = 0; i < used; ++i) sum += rows[i][x] * weights[i];
-      out[x] = to_level(sum);
-    }
+  for (; x < bytes; ++x) {
+    int32_t sum = rounding;
+    for (int i = 0; i < used; ++i) sum += rows[i][x] * weights[i];
+    out[x] = to_level(sum);
   }
 }
 
@@ -122,11 +136,12 @@ VLM_AVX2 void vertical_avx2(const uint8_t* const* rows, const int32_t* weights, 
 
 bool have_avx2() { return false; }
 void widen(Taps&) {}
+void pair(Taps&) {}
 void horizontal_avx2(const uint8_t* const in[4], uint8_t* const out[4], int channels, const Taps& taps) {
   horizontal_plain(in, out, channels, taps);
 }
-void vertical_avx2(const uint8_t* const* rows, const int32_t* weights, int used, int64_t bytes, uint8_t* out) {
-  vertical_plain(rows, weights, used, bytes, out);
+void vertical_avx2(const uint8_t* const* rows, const Taps& taps, size_t output, int64_t bytes, uint8_t* out) {
+  vertical_plain(rows, taps, output, bytes, out);
 }
 
 #endif

@@ -164,6 +164,7 @@ Image resize(const View& view, int64_t height, int64_t width, const Box& window,
   int64_t first_row = window.top, last_row = window.top + window.height;  // of the view
   if (down) {
     lines = make_taps(view.box.height, height, window.top, window.height, kernel);
+    if (resample::have_avx2()) resample::pair(lines);
     first_row = lines.first.front(), last_row = lines.first.back() + lines.used.back();
     for (size_t o = 0; o < lines.first.size(); ++o) {
       first_row = std::min<int64_t>(first_row, lines.first[o]);
@@ -189,7 +190,7 @@ Image resize(const View& view, int64_t height, int64_t width, const Box& window,
       std::copy_n(rows[size_t(y)], bytes, out.row(y));
     } else {
       const auto o = static_cast<size_t>(y);
-      pass(&rows[size_t(lines.first[o] - first_row)], &lines.weights[o * size_t(lines.stride)], lines.used[o], bytes, out.row(y));
+      pass(&rows[size_t(lines.first[o] - first_row)], lines, o, bytes, out.row(y));
     }
   }
   return out;

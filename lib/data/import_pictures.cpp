@@ -173,7 +173,8 @@ class OrderedReader {
       : options_(options), pictures_(std::move(pictures)), texts_(std::move(texts)), candidates_(candidates), pool_(threads) {}
 
   Imported read(size_t index) {
-    for (; submitted_ < candidates_.size() && waiting_.size() < 4 * static_cast<size_t>(pool_.size()) + 4; ++submitted_) {
+    const size_t most_waiting = 16 * static_cast<size_t>(pool_.size());
+    for (; submitted_ < candidates_.size() && waiting_.size() < most_waiting; ++submitted_) {
       if (!candidates_[submitted_].skipped.empty()) continue;
       waiting_.push_back(pool_.submit([this, &candidate = candidates_[submitted_]] {
         return with_context(candidate.path, [&] { return read_picture(options_, pictures_, texts_, candidate, budget_); });

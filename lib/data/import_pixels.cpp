@@ -35,7 +35,13 @@ Image over_white(const Image& rgba) {
   uint8_t* out = rgb.pixels.data();
   for (size_t i = 0; i < size_t(rgba.height) * rgba.width; ++i, in += 4, out += 3) {
     const unsigned alpha = in[3], white = 255 * (255 - alpha) + 127;
-    for (int c = 0; c < 3; ++c) out[c] = static_cast<uint8_t>((in[c] * alpha + white) / 255);
+    if (alpha == 255) {  // most pixels are opaque or clear
+      out[0] = in[0], out[1] = in[1], out[2] = in[2];
+    } else if (alpha == 0) {
+      out[0] = out[1] = out[2] = 255;
+    } else {
+      for (int c = 0; c < 3; ++c) out[c] = static_cast<uint8_t>((in[c] * alpha + white) / 255);
+    }
   }
   return rgb;
 }

@@ -28,7 +28,7 @@ void write_list(const std::filesystem::path& file, const std::vector<std::string
 
 bool is_ours(const std::string& name) {
   static const std::vector<std::string> patterns = {
-      "train-*.tar", "val-*.tar", "test-*.tar", "*.tar.idx.json", ".*.spool.part", "sizes.json", "classes.txt",
+      "train-*.tar", "val-*.tar", "test-*.tar", "*.tar.idx.json", ".*.part", "sizes.json", "classes.txt",
       "captions_*.json", "vqa_*.json", "grounding_*.json", "samples_*.jsonl", "skipped.jsonl", "manifest.json"};
   return std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) { return glob_match(pattern, name); });
 }

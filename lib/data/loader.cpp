@@ -78,6 +78,7 @@ Loader::Loader(std::shared_ptr<const Source> source, LoaderOptions options, Batc
       form_(std::move(form)),
       end_(options_.resampled ? EpochEnd::exact : parse_epoch_end(options_.epoch_end)),
       skips_(source_->name(), options_.strict),
+      cache_(std::max<int64_t>(options_.cache_mb, 0) * 1'000'000),
       pool_(loader::thread_count(options_.threads)) {
   if (options_.batch_size < 1) fail_usage("batch_size must be at least 1, not ", options_.batch_size);
   options_.workers = std::max<int64_t>(options_.workers, 1);
@@ -88,8 +89,15 @@ Loader::Loader(std::shared_ptr<const Source> source, LoaderOptions options, Batc
   if (options_.num_samples < 0) fail_usage("num_samples must not be negative");
 }
 
-Loader::~Loader() {
-  for (const auto& pending : pending_) pending->dropped = true;
+Loader::~Loader() { drop_pending(); }
+
+void Loader::drop_pending() {
+  for (const auto& pending : pending_) {
+    pending->dropped = true;
+    // A task keeps its batch alive and is itself kept by its future.
+    pending->done.clear();
+  }
+  pending_.clear();
 }
 
 void Loader::start_epoch(int64_t epoch) {
@@ -162,8 +170,7 @@ int64_t Loader::resampled_offset(int64_t consumer) const {
 }
 
 void Loader::begin(int64_t epoch, uint64_t seed, bool shuffle, std::vector<CursorStage> stages, const std::vector<int64_t>& used) {
-  for (const auto& pending : pending_) pending->dropped = true;
-  pending_.clear();
+  drop_pending();
   epoch_ = epoch;
   seed_ = seed;
   shuffle_ = shuffle;
@@ -184,12 +191,22 @@ void Loader::begin(int64_t epoch, uint64_t seed, bool shuffle, std::vector<Curso
   marked_ = make_turns(plan_ ? &*plan_ : nullptr, used);
   ahead_ = marked_[static_cast<size_t>(options_.rank)];
   total_ = count_batches(marked_, already);
+  first_ticket_ += handed_out_;
   scheduled_ = handed_out_ = marked_count_ = 0;
   begun_ = true;
+  reported_ = false;
+  whole_epoch_ = already == 0;
   skips_.reset();
   if (options_.rank == 0 || options_.strict) {
     for (const auto& problem : source_->problems()) skips_.skip(problem);
   }
+}
+
+std::shared_ptr<const Image> Loader::picture_of(const Sample& sample) const {
+  if (auto kept = cache_.find(sample.number)) return kept;
+  auto image = std::make_shared<const Image>(shrink_to_side(loader::decode(sample, source_->decode_options()), options_.max_side));
+  if (options_.cache_mb > 0) cache_.add(sample.number, image);
+  return image;
 }
 
 void Loader::fill(Pending& pending, size_t i) const {
@@ -203,11 +220,12 @@ void Loader::fill(Pending& pending, size_t i) const {
       slot.text = sample.captions[options_.draw_captions && captions > 1 ? random.below(captions) : 0];
     }
     const bool pictured = !sample.images.empty();
-    const Image image = pictured ? loader::decode(sample, source_->decode_options()) : Image();
+    static const auto no_picture = std::make_shared<const Image>();
+    const std::shared_ptr<const Image> image = pictured ? picture_of(sample) : no_picture;
     const int64_t pixels = 3 * form_.height * form_.width;
     float* row = pixels > 0 ? pending.images.mutable_data_ptr<float>() + static_cast<int64_t>(i) * pixels : nullptr;
     if (!pictured && row) std::fill(row, row + pixels, 0.f);
-    if (form_.prepare) form_.prepare(sample, image, random, row, slot.text);
+    if (form_.prepare) form_.prepare(sample, *image, random, row, slot.text);
     if (form_.tokenize && form_.text_length > 0) {
       form_.tokenize(slot.text, pending.ids.mutable_data_ptr<int64_t>() + static_cast<int64_t>(i) * form_.text_length);
     }
@@ -299,40 +317,35 @@ bool Loader::next(Batch& batch) {
   wait_seconds_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   if (pool_.size() > 0) refill();
   batch = collect(*pending);
-  batch.epoch = epoch_;
-  batch.ticket = handed_out_++;
+  batch.ticket = first_ticket_ + handed_out_++;
   return true;
 }
 
 void Loader::finish_epoch() {
-  begun_ = false;
+  if (reported_) return;
+  reported_ = true;
   if (options_.rank == 0 || skips_.skipped() > 0) log_info(skips_.summary());
-  skips_.check(options_.max_skip_fraction);
-  // Marked as far as it was used: only from here on does the next call begin another epoch.
-  ++epoch_;
+  if (whole_epoch_) skips_.check(options_.max_skip_fraction);
 }
 
 void Loader::mark_used(const Batch& batch) {
-  // The cursor of a new epoch stands behind all batches of the one before.
-  if (batch.epoch != epoch_ && batch.epoch + 1 != epoch_) return;
-  if (batch.epoch != epoch_ && begun_) return;
-  for (; marked_count_ <= batch.ticket && marked_count_ < total_; ++marked_count_) {
+  for (; marked_count_ <= batch.ticket - first_ticket_ && marked_count_ < total_; ++marked_count_) {
     for (auto& rank : marked_) rank.next();
   }
 }
 
 Cursor Loader::cursor() const {
   Cursor cursor;
-  cursor.seed = begun_ || !marked_.empty() ? seed_ : static_cast<uint64_t>(options_.seed);
-  cursor.epoch = !begun_ && !marked_.empty() ? epoch_ - 1 : epoch_;
+  cursor.seed = begun_ ? seed_ : static_cast<uint64_t>(options_.seed);
+  cursor.epoch = epoch_;
   cursor.world_size = options_.world_size;
   cursor.workers = options_.workers;
-  cursor.shuffle = marked_.empty() ? options_.shuffle : shuffle_;
+  cursor.shuffle = begun_ ? shuffle_ : options_.shuffle;
   cursor.resampled = options_.resampled;
   cursor.sizes_hash = source_->sizes_hash();
   cursor.earlier = stages_;
-  cursor.finished = !marked_.empty() && marked_count_ == total_;
-  if (marked_.empty()) cursor.consumed.assign(static_cast<size_t>(consumers()), 0);
+  cursor.finished = begun_ && marked_count_ == total_;
+  if (!begun_) cursor.consumed.assign(static_cast<size_t>(consumers()), 0);
   for (const auto& rank : marked_) cursor.consumed.insert(cursor.consumed.end(), rank.used().begin(), rank.used().end());
   if (options_.resampled) {
     for (int64_t g = 0; g < consumers(); ++g) {

@@ -17,6 +17,7 @@
 #include "vlm/core/thread_pool.h"
 #include "vlm/data/epoch_plan.h"
 #include "vlm/data/image.h"
+#include "vlm/data/picture_cache.h"
 #include "vlm/data/skips.h"
 #include "vlm/data/source.h"
 
@@ -32,7 +33,7 @@ struct Batch {
   std::vector<std::string> keys;
   std::vector<int64_t> numbers;        ///< places in the data set
   std::vector<Sample> samples;         ///< all else; the pictures' bytes are gone
-  int64_t epoch = 0, ticket = -1;      ///< for Loader::mark_used()
+  int64_t ticket = -1;                 ///< for Loader::mark_used()
   int64_t size() const { return static_cast<int64_t>(numbers.size()); }
 };
 
@@ -54,6 +55,8 @@ struct LoaderOptions {
   int64_t workers = 1;      ///< logical ones of a rank: they decide the order, not the speed
   int64_t threads = -1;     ///< -1: one for each core; 0: everything happens in next()
   int64_t prefetch = 2;     ///< batches that are being made ahead of the one in use
+  int64_t max_side = 0;     ///< longer sides are shrunk to this right after decoding; 0: pictures stay as they are
+  int64_t cache_mb = 0;     ///< memory for decoded pictures, so that later epochs need not decode them again
   int64_t seed = 0;
   bool shuffle = true;
   std::string epoch_end = "drop";
@@ -72,6 +75,8 @@ struct LoaderOptions {
     f.field("workers", workers, "logical readers of a rank; they are part of the order");
     f.field("threads", threads, "threads that read and decode; -1: one for each core, 0: none of their own");
     f.field("prefetch", prefetch, "batches prepared ahead");
+    f.field("max_side", max_side, "longer sides are shrunk to this right after decoding; 0: pictures stay as they are");
+    f.field("cache_mb", cache_mb, "memory for decoded pictures, so that later epochs need not decode them again");
     f.field("seed", seed, "decides order and augmentation");
     f.field("shuffle", shuffle, "shuffle shards, and samples within shards");
     f.field("epoch_end", epoch_end, "uneven ends: exact, drop or pad");
@@ -99,8 +104,9 @@ class Loader {
   /// too. At the end of an epoch: begins the next one. Throws if the data set is another one.
   void resume(const Cursor& cursor);
 
-  /// The next batch, the same number of them on every rank; false at the end of the epoch, whose skips are then reported (and
-  /// an Error if they are too many). Without start_epoch() or resume() the epochs begin at 0, and go on after each end.
+  /// The next batch, the same number of them on every rank; false at the end of the epoch, and then until start_epoch(). The
+  /// end reports what was skipped, and is an Error if that is too much (not in an epoch that was resumed, of which only the end
+  /// was seen). The first call begins epoch 0 if nothing else was begun.
   bool next(Batch& batch);
   /// This batch, and all that were handed out before it in this epoch, have been used by an optimizer step.
   void mark_used(const Batch& batch);
@@ -120,6 +126,7 @@ class Loader {
  private:
   struct Pending;
   int64_t consumers() const { return options_.world_size * options_.workers; }
+  void drop_pending();
   void begin(int64_t epoch, uint64_t seed, bool shuffle, std::vector<CursorStage> stages, const std::vector<int64_t>& used);
   std::vector<BatchTurns> make_turns(const EpochPlan* plan, const std::vector<int64_t>& used) const;
   int64_t count_batches(const std::vector<BatchTurns>& turns, int64_t already) const;
@@ -127,6 +134,7 @@ class Loader {
   void schedule();
   void refill();
   void fill(Pending& pending, size_t slot) const;
+  std::shared_ptr<const Image> picture_of(const Sample& sample) const;
   Batch collect(Pending& pending);
   void finish_epoch();
 
@@ -135,16 +143,18 @@ class Loader {
   BatchForm form_;
   EpochEnd end_;
   SkipCounter skips_;
+  mutable PictureCache cache_;
 
   int64_t epoch_ = 0;
   uint64_t seed_ = 0;
-  bool shuffle_ = true, begun_ = false;
+  bool shuffle_ = true, begun_ = false, reported_ = false, whole_epoch_ = true;
   std::vector<CursorStage> stages_;
   std::optional<EpochPlan> plan_;
   std::vector<ResampledOrder> drawn_;  ///< of this rank's workers, in resampled mode
   std::optional<BatchTurns> ahead_;    ///< this rank, as far as batches are being prepared
   std::vector<BatchTurns> marked_;     ///< every rank, as far as batches were marked as used
   int64_t total_ = 0, scheduled_ = 0, handed_out_ = 0, marked_count_ = 0;
+  int64_t first_ticket_ = 0;  ///< of this epoch; tickets are never used twice
   std::deque<std::shared_ptr<Pending>> pending_;
   double wait_seconds_ = 0;
   ThreadPool pool_;  ///< last: its threads use what stands above

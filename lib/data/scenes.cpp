@@ -220,7 +220,7 @@ SceneReport make_scenes(const SceneSetOptions& options) {
     progress.update(done + 1);
   }
   progress.finish();
-  report.manifest = writer.finish({{"request", request}, {"license", "CC0-1.0: drawn by this program"}, {"kept", options.count}});
+  report.manifest = writer.finish({{"request", request}, {"license", "none needed: drawn by this program"}, {"kept", options.count}});
   return report;
 }
 

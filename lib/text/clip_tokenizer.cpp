@@ -156,19 +156,34 @@ class ClipTokenizer : public Tokenizer {
     using clip_bpe::Kind;
     size_t bytes = 0;
     for (size_t at = 0; at < text.size();) {
-      const Kind kind = clip_bpe::kind_at(text, at, bytes);
+      const Kind kind = kind_at(text, at, bytes);
       size_t length = bytes;
       if (kind == Kind::letter || kind == Kind::other) {
         const size_t literal = kind == Kind::other ? literal_at(text, at) : 0;
         if (literal > 0) {
           length = literal;
         } else {
-          while (at + length < text.size() && clip_bpe::kind_at(text, at + length, bytes) == kind) length += bytes;
+          while (at + length < text.size() && kind_at(text, at + length, bytes) == kind) length += bytes;
         }
       }
-      if (kind != Kind::space) append_word(text.substr(at, length), ids);
+      const std::string_view word = text.substr(at, length);
       at += length;
+      if (kind == Kind::space) continue;
+      if (options_.rules == ClipRules::hf && (word == start_ || word == end_)) {
+        // Only lower-casing makes a special token here, and that one is cut once more, at its brackets.
+        for (const auto part : {word.substr(0, 2), word.substr(2, length - 4), word.substr(length - 2)}) append_word(part, ids);
+      } else {
+        append_word(word, ids);
+      }
     }
+  }
+
+  clip_bpe::Kind kind_at(std::string_view text, size_t at, size_t& bytes) const {
+    const clip_bpe::Kind kind = clip_bpe::kind_at(text, at, bytes);
+    // Without regard to case U+0345 is a letter by its capital and none by itself; the reference's pattern then matches
+    // neither words nor the rest, and skips it.
+    const bool skipped = bytes == 2 && text.substr(at, 2) == "\xCD\x85" && options_.rules == ClipRules::open_clip;
+    return skipped ? clip_bpe::Kind::space : kind;
   }
 
   /// Bytes of a special token or of the end of a contraction; 0 if there is none.

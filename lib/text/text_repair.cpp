@@ -27,7 +27,8 @@ bool entity(std::string_view whole, std::string& out) {
   out = find_html_entity(name);
   if (!out.empty()) return true;
   const bool shouted = std::none_of(name.begin(), name.end(), [](char c) { return c >= 'a' && c <= 'z'; });
-  if (shouted) out = upper_each(find_html_entity(ascii_lower(name)));
+  // "&GTRSIM;" begins with the legacy name "&GT", so it is not a shouted "&gtrsim;".
+  if (shouted && html_unescape(whole) == whole) out = upper_each(find_html_entity(ascii_lower(name)));
   return !out.empty();
 }
 
@@ -98,7 +99,7 @@ std::u32string without_controls(const std::u32string& in) {
       out += U'\n';
     } else if (c == 0x1B && i + 1 < in.size() && in[i + 1] == U'[') {
       size_t end = i + 2;
-      while (end < in.size() && ((in[end] >= U'0' && in[end] <= U'9') || in[end] == U';')) ++end;
+      while (end < in.size() && (is_decimal_digit(in[end]) || in[end] == U';')) ++end;
       const bool letter = end < in.size() && ((in[end] >= U'a' && in[end] <= U'z') || (in[end] >= U'A' && in[end] <= U'Z'));
       if (letter) i = end;
     } else if (!is_dropped_control(c)) {

@@ -227,6 +227,8 @@ bool is_number(char32_t c) {
   return category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO;
 }
 
+bool is_decimal_digit(char32_t c) { return unicode_detail::category(c) == UTF8PROC_CATEGORY_ND; }
+
 std::string_view strip(std::string_view text) {
   while (!text.empty()) {
     const size_t bytes = unicode_detail::white_space_bytes(text, 0);

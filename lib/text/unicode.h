@@ -30,6 +30,8 @@ bool is_white_space(char32_t c);
 bool is_letter(char32_t c);
 /// General categories Nd, Nl, No.
 bool is_number(char32_t c);
+/// General category Nd: digits of any script.
+bool is_decimal_digit(char32_t c);
 
 /// Without white space at both ends; a part of `text`.
 std::string_view strip(std::string_view text);

@@ -32,11 +32,13 @@ TEST(RepairText, LeavesEntitiesAloneFromTheFirstLineWithATagOn) {
 TEST(RepairText, KnowsEntitiesThatAreShouted) {
   EXPECT_EQ(repair_text("&EACUTE;&NTILDE; &SZLIG;"), "ÉÑ SS");
   EXPECT_EQ(repair_text("&Eacute; &eAcute;"), "É &eAcute;");
+  EXPECT_EQ(repair_text("&GTRSIM;"), "&GTRSIM;");
 }
 
 TEST(RepairText, PlainsQuotesLigaturesWidthsAndControls) {
   EXPECT_EQ(repair_text("“a” ‘b’ ﬁ Ａ\u3000ŉ"), "\"a\" 'b' fi A 'n");
   EXPECT_EQ(repair_text("a\x07\x1b[31mb\x1b[0m\uFEFF"), "ab");
+  EXPECT_EQ(repair_text("\x1b[;٣mx \x1b[3 y \x1b[m"), "x [3 y ");
   EXPECT_EQ(repair_text("a\r\nb\rc\u2028d"), "a\nb\nc\nd");
   EXPECT_EQ(repair_text("\u0085\u0093x\u0094"), "…\"x\"");
   EXPECT_EQ(repair_text("e\u0301 \u200B – «»"), "é \u200B – «»");

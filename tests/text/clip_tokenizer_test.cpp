@@ -82,6 +82,13 @@ TEST(ClipTokenizer, SpecialTokensInTheTextCountOnlyAsTheyAreWritten) {
   EXPECT_EQ(tokenizer->encode("!<end_of_text>").front(), letter('!'));
 }
 
+TEST(ClipTokenizer, SkipsTheIotaBelowThatHasNoClassWithoutRegardToCase) {
+  EXPECT_EQ(small()->encode("a\u0345\u0345b"), (std::vector<int64_t>{last('a'), last('b')}));
+  ClipTokenizerOptions options;
+  options.rules = ClipRules::hf;
+  EXPECT_EQ(small(options)->encode("a\u0345").size(), 3u);
+}
+
 TEST(ClipTokenizer, PaddedTextKeepsTheEndWhenItIsCut) {
   const auto tokenizer = small();
   EXPECT_EQ(tokenizer->encode_padded("cat dog", 6), (std::vector<int64_t>{519, 513, 515, 520, 0, 0}));
@@ -113,6 +120,10 @@ TEST(ClipTokenizer, HfRulesKeepEntitiesAndPadWithTheEnd) {
   const auto tokenizer = small(options);
   EXPECT_EQ(tokenizer->clean("A &amp;  \u00A0ΣΣ"), "a &amp; σσ");
   EXPECT_EQ(tokenizer->encode_padded("cat<|endoftext|>DOG", 6), (std::vector<int64_t>{519, 513, 520, 515, 520, 520}));
+  const auto lowered = tokenizer->encode("<|ENDOFTEXT|>!");
+  ASSERT_EQ(lowered.size(), 13u);  // "d o" is a merge
+  EXPECT_EQ(lowered[1], last('|'));
+  EXPECT_EQ(lowered[11], last('>'));
   EXPECT_EQ(tokenizer->family(), "hf_clip");
 }
 

@@ -1,0 +1,177 @@
+#include <ATen/Parallel.h>
+#include <ATen/ops/randint.h>
+#include <ATen/ops/randn.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <functional>
+
+#include "command.h"
+#include "output.h"
+#include "vlm/core/error.h"
+#include "vlm/data/loader.h"
+#include "vlm/data/transforms_train.h"
+#include "vlm/io/atomic_file.h"
+#include "vlm/losses/contrastive.h"
+#include "vlm/models/model_folder.h"
+#include "vlm/text/tokenizer.h"
+#include "vlm/train/adamw.h"
+
+namespace vlm::apps {
+
+namespace bench {
+
+using Clock = std::chrono::steady_clock;
+
+double since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+/// Seconds of each run, after two that do not count, for about so many seconds.
+std::vector<double> timed(const std::function<void()>& step, double seconds) {
+  for (int i = 0; i < 2; ++i) step();
+  std::vector<double> runs;
+  const auto begin = Clock::now();
+  while (runs.size() < 3 || since(begin) < seconds) {
+    const auto start = Clock::now();
+    step();
+    runs.push_back(since(start));
+  }
+  return runs;
+}
+
+/// One JSON line, as the peers print it: "value" is the median rate.
+void report(const std::string& task, const std::string& precision, int threads, double per_run, const std::vector<double>& runs,
+            const std::string& unit, const nlohmann::ordered_json& more = {}) {
+  std::vector<double> rates;
+  for (const double run : runs) rates.push_back(per_run / run);
+  std::vector<double> sorted = rates;
+  std::sort(sorted.begin(), sorted.end());
+  const size_t middle = sorted.size() / 2;
+  const double median = sorted.size() % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
+  nlohmann::ordered_json out = {{"task", task}, {"who", "vlm"}, {"precision", precision}, {"threads", threads}, {"value", median}, {"unit", unit}, {"runs", rates}};
+  for (const auto& [key, value] : more.items()) out[key] = value;
+  std::puts(out.dump().c_str());
+}
+
+struct ModelTask {
+  std::string config;
+  int64_t batch = 64;
+  std::string precision = "fp32";
+  int threads = 2;
+  double seconds = 20;
+
+  void add_to(CLI::App& command) {
+    command.add_option("--config", config, "Model configuration (open_clip's model_cfg, JSON or YAML)")->required();
+    command.add_option("--batch", batch, "Pictures in a batch")->capture_default_str()->check(CLI::PositiveNumber);
+    command.add_option("--precision", precision, "fp32")->capture_default_str()->check(CLI::IsMember({"fp32"}));
+    command.add_option("--threads", threads, "Threads")->capture_default_str()->check(CLI::PositiveNumber);
+    command.add_option("--seconds", seconds, "About how long to measure")->capture_default_str();
+  }
+  std::unique_ptr<Model> make() const {
+    at::set_num_threads(threads);
+    return make_model("clip", Config::load(config), 0);
+  }
+};
+
+void clip_train(const ModelTask& task) {
+  const auto model = task.make();
+  auto& encoder = require<DualEncoder>(*model, "be trained", "it has no two towers");
+  const auto [height, width] = encoder.image_size();
+  const Tensor pixels = at::randn({task.batch, 3, height, width});
+  const int64_t vocabulary = Config::load(task.config).section("text_cfg").to_json().value("vocab_size", int64_t(49408));
+  const Tensor ids = at::randint(1, vocabulary - 2, {task.batch, encoder.context_length()}, at::kLong);
+  ids.select(1, encoder.context_length() - 1).fill_(vocabulary - 1);  // the largest id is where the text tower pools
+  model->set_training(true);
+  AdamW optimizer(model->trainable(), {});
+  const auto step = [&] {
+    optimizer.zero_grad();
+    contrastive_loss(encoder.embed_images(pixels), encoder.embed_texts(ids), encoder.logit_scale(), encoder.logit_bias()).backward();
+    optimizer.step(5e-4);
+    model->after_step();
+  };
+  report("clip-train", task.precision, task.threads, static_cast<double>(task.batch), timed(step, task.seconds), "samples/s", {{"batch", task.batch}});
+}
+
+void clip_embed(const ModelTask& task) {
+  const auto model = task.make();
+  auto& encoder = require<DualEncoder>(*model, "embed pictures", "it has no image tower");
+  const auto [height, width] = encoder.image_size();
+  const c10::InferenceMode inference;
+  const Tensor pixels = at::randn({task.batch, 3, height, width});
+  report("clip-embed", task.precision, task.threads, static_cast<double>(task.batch), timed([&] { encoder.embed_images(pixels); }, task.seconds),
+         "images/s", {{"batch", task.batch}});
+}
+
+struct DataTask {
+  std::string tar, tokenizer;
+  int64_t workers = 1, batch = 64, passes = 3;
+};
+
+void data(const DataTask& task) {
+  at::set_num_threads(1);
+  SourceOptions source_options;
+  source_options.path = task.tar;
+  std::shared_ptr<const Source> source = open_source(source_options);
+  const auto tokenizer = task.tokenizer.empty() ? nullptr : load_tokenizer(task.tokenizer);
+  const auto transform = std::make_shared<const TrainTransform>(TrainTransformOptions{}, PreprocessOptions{});
+  BatchForm form;
+  form.height = form.width = 224;
+  form.text_length = tokenizer ? 77 : 0;
+  form.prepare = [transform](Sample&, const Image& image, SplitMix64& random, float* pixels, std::string&) { transform->write(image, random, pixels); };
+  if (tokenizer) {
+    form.tokenize = [tokenizer](const std::string& text, int64_t* ids) {
+      const auto row = tokenizer->encode_padded(text, 77);
+      std::copy(row.begin(), row.end(), ids);
+    };
+  }
+  LoaderOptions options;
+  options.batch_size = task.batch;
+  options.threads = task.workers;
+  options.epoch_end = "exact";
+  std::vector<double> runs;
+  for (int64_t pass = 0; pass < task.passes; ++pass) {
+    Loader loader(source, options, form);
+    loader.start_epoch(pass);
+    Batch batch;
+    if (!loader.next(batch)) fail(task.tar, " holds no samples");
+    const auto begin = Clock::now();  // the first batch pays for starting up, as it does for the peer
+    int64_t pictures = 0;
+    while (loader.next(batch)) pictures += batch.size();
+    if (pictures == 0) fail(task.tar, " holds only one batch of ", task.batch, "; at least two are needed to measure");
+    runs.push_back(since(begin) * static_cast<double>(task.workers) / static_cast<double>(pictures));
+  }
+  report("data", "uint8", static_cast<int>(task.workers), 1.0, runs, "images/s per worker");
+}
+
+}  // namespace bench
+
+void add_bench(CLI::App& app) {
+  CLI::App* command = add_command(app, "bench", "Measure speed, in the form that comparisons with other tools use (one JSON line)",
+                                  "vlm bench clip-embed --config configs/bench/clip_vit_b32.json --batch 16", nullptr);
+  command->require_subcommand(1);
+  {
+    auto task = std::make_shared<bench::ModelTask>();
+    CLI::App* train = add_command(*command, "clip-train", "Optimiser steps on a fixed random batch", "vlm bench clip-train --config configs/bench/clip_vit_ti16.json",
+                                  [task] { bench::clip_train(*task); });
+    task->add_to(*train);
+  }
+  {
+    auto task = std::make_shared<bench::ModelTask>();
+    CLI::App* embed = add_command(*command, "clip-embed", "The image tower without gradients", "vlm bench clip-embed --config configs/bench/clip_vit_b32.json --batch 1",
+                                  [task] { bench::clip_embed(*task); });
+    task->add_to(*embed);
+  }
+  {
+    auto task = std::make_shared<bench::DataTask>();
+    CLI::App* data = add_command(*command, "data", "Read, decode, crop, normalise and tokenise a WebDataset tar", "vlm bench data --tar pictures.tar --tokenizer bpe_simple_vocab_16e6.txt.gz",
+                                 [task] { bench::data(*task); });
+    data->add_option("--tar", task->tar, "Shards to read")->required();
+    data->add_option("--tokenizer", task->tokenizer, "Tokenizer file or folder (default: captions are not tokenised)");
+    data->add_option("--workers", task->workers, "Decoding threads")->capture_default_str()->check(CLI::PositiveNumber);
+    data->add_option("--batch", task->batch, "Pictures in a batch")->capture_default_str()->check(CLI::PositiveNumber);
+    data->add_option("--passes", task->passes, "Passes over the data")->capture_default_str()->check(CLI::PositiveNumber);
+  }
+}
+
+}  // namespace vlm::apps
