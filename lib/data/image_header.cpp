@@ -164,7 +164,7 @@ ImageHeader bmp(std::string_view bytes) {
   header.size = checked_size(static_cast<uint64_t>(height < 0 ? -height : height), static_cast<uint64_t>(std::max<int64_t>(width, 0)), "BMP");
   if (compression == 0 || compression == 3) {
     const uint64_t row = (static_cast<uint64_t>(width) * depth + 31) / 32 * 4;
-    if (row * static_cast<uint64_t>(header.size.height) > bytes.size()) fail("the BMP file ends early (", bytes.size(), " bytes)");
+    if (in.le32(10) + row * static_cast<uint64_t>(header.size.height) > bytes.size()) fail("the BMP file ends early (", bytes.size(), " bytes)");
   }
   if (depth <= 8) {
     const size_t used = old ? 0 : in.le32(46), entries = used > 0 && used <= 256 ? used : size_t(1) << depth;

@@ -37,14 +37,19 @@ std::string essential_png(std::string_view bytes, const ImageSize& size) {
   std::string out(bytes.substr(0, 8));
   out.reserve(bytes.size() + 12);
   uint64_t compressed = 0;
+  const bool indexed = in.u8(25) == 3;
+  bool have_palette = false;
   png_chunks::walk(in, [&](const png_chunks::Chunk& chunk) {
     if (chunk.type != "IHDR" && chunk.type != "PLTE" && chunk.type != "tRNS" && chunk.type != "IDAT") return true;
+    if (chunk.type == "tRNS" && (compressed > 0 || (indexed && !have_palette))) return true;  // out of place
+    if (chunk.type == "PLTE") have_palette = true;
     if (!png_chunks::checksum_holds(chunk)) fail("the PNG file's ", chunk.type, " chunk has a wrong checksum");
     if (chunk.type == "IDAT") compressed += chunk.data.size();
     out += chunk.whole;
     return true;
   });
   if (compressed == 0) fail("the PNG file ends before its data");
+  if (indexed && !have_palette) fail("the PNG file has indexed colours but no palette");
   // Deflate packs at most 1032 to 1.
   constexpr uint64_t channels[] = {1, 0, 3, 1, 2, 0, 4};
   const uint64_t type = in.u8(25), depth = in.u8(24);
