@@ -24,7 +24,7 @@ setup=()
 case $preset in
   release | dev | asan) ;;
   cuda) setup=(--cuda) ;;
-  fuzz) need_packages clang libclang-rt-14-dev ;;
+  fuzz) need_packages clang-16 libclang-rt-16-dev ;;
   *) die_usage "there is no preset '$preset'; there are: release, dev, asan, fuzz, cuda" ;;
 esac
 scripts/setup.sh "${setup[@]}"

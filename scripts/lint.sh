@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # usage: ./dev lint [--all | FILE …]
 #
-# Runs clang-tidy (checks: .clang-tidy) on the named sources, on those that differ from the main branch, or on all.
+# Runs clang-tidy 16 (checks: .clang-tidy) on the named sources, on those that differ from the main branch, or on all.
 # A source takes 10 to 60 seconds. The scripts go through shellcheck.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
@@ -16,7 +16,7 @@ for argument in "$@"; do
     *) files+=("$argument") ;;
   esac
 done
-need_packages clang-tidy shellcheck
+need_packages clang-tidy-16 shellcheck
 scripts/setup.sh
 shellcheck -x dev .ci/run scripts/*.sh
 
@@ -37,4 +37,4 @@ fi
 cmake --preset dev >/dev/null
 printf '%s\0' "${files[@]}" |
   timed "clang-tidy on ${#files[@]} sources" xargs -0 -n 1 -P "$(nproc)" \
-    clang-tidy -p build/dev --quiet --extra-arg=-Wno-unknown-warning-option
+    clang-tidy-16 -p build/dev --quiet --extra-arg=-Wno-unknown-warning-option
