@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -41,6 +42,9 @@ void wait_passively(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   wait_passively(argc, argv);
+  // Buffers of pictures come and go: given back to the system each time, they cost a page fault for every 4 kB.
+  mallopt(M_MMAP_THRESHOLD, 128 << 20);
+  mallopt(M_TRIM_THRESHOLD, 256 << 20);
   using namespace vlm::apps;
   if (const std::string warning = vlm::blas_provider_warning(); !warning.empty()) vlm::log_warning(warning);
   CLI::App app{"vlm: train and run vision-language models", "vlm"};

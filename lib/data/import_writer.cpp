@@ -81,6 +81,7 @@ const char* layout_name(PictureLayout layout) { return layout == PictureLayout::
 struct PictureSetWriter::Split {
   std::string name;
   std::unique_ptr<ShardWriter> shards;
+  std::map<std::string, std::vector<std::pair<std::string, std::string>>> by_key;  ///< members, until finish()
   std::vector<std::string> captions, questions, phrases, samples;  ///< lines of the lists
   int64_t images = 0, labelled = 0, caption_count = 0;
   std::map<std::string, int64_t> classes, question_types;
@@ -129,7 +130,7 @@ void PictureSetWriter::add(const CaptionedPicture& picture) {
     ++split->classes[picture.class_name];
   }
   if (split->shards) {
-    split->shards->add(picture.key, members);
+    if (!split->by_key.emplace(picture.key, std::move(members)).second) fail("two pictures have the key ", picture.key);
   } else {
     write_file_atomically(options_.out / "images" / image, picture.png);
     Json line = {{"image", image}};
@@ -155,6 +156,8 @@ nlohmann::ordered_json PictureSetWriter::finish(nlohmann::ordered_json manifest)
   for (const auto& name : classes_) classes[name] = Json::array();
   for (auto& split : splits_) {
     if (split.shards) {
+      for (const auto& [key, members] : split.by_key) split.shards->add(key, members);
+      split.by_key.clear();
       split.shards->finish();
     } else {
       std::string lines;

@@ -51,7 +51,8 @@ struct PictureSetOptions {
 
 constexpr std::array<const char*, 3> picture_splits = {"train", "val", "test"};
 
-/// Writes such a folder. Pictures must be added in an order that does not depend on threads.
+/// Writes such a folder. Pictures must be added in an order that does not depend on threads; shards come out in the order of
+/// the keys, so that pictures of one series (neighbours by path) are spread over all of them.
 class PictureSetWriter {
  public:
   /// Throws a usage error if the folder holds anything and `force` is not set; with `force` the files of an earlier set
