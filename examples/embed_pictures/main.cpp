@@ -1,70 +1,64 @@
-// A program of its own on an installed vlm: reads a linear embedding from a safetensors file, embeds pictures with it and
-// prints how much alike they are.
+// A program of its own on an installed vlm: loads a model folder, embeds pictures and prints how well texts fit them.
 //
-//   embed_pictures WEIGHTS.safetensors PICTURE…    weights: "weight" [D, 3 * S * S], float32
-//   embed_pictures --try                           the same on weights and pictures made up on the spot
+//   embed_pictures MODEL PICTURE… --texts TEXT…    MODEL: a CLIP folder, released or trained by 'vlm pretrain'
+//   embed_pictures --try                           the same with an untrained model and pictures made up on the spot
 
 #include <ATen/ops/eye.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/matmul.h>
-#include <ATen/ops/stack.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <opencv2/imgcodecs.hpp>
-#include <opencv2/imgproc.hpp>
 #include <string>
 #include <vector>
 
-#include "vlm/core/error.h"
+#include "vlm/infer/pipeline.h"
+#include "vlm/io/atomic_file.h"
 #include "vlm/io/blas_check.h"
-#include "vlm/io/safetensors.h"
+#include "vlm/models/model_folder.h"
+#include "vlm/text/sentencepiece_trainer.h"
 
 namespace {
 
-// One picture as a row of RGB values in 0 .. 1: [3 * side * side].
-at::Tensor read_picture(const std::string& file, int side) {
-  const cv::Mat picture = cv::imread(file, cv::IMREAD_COLOR);
-  if (picture.empty()) vlm::fail(file, ": not a picture that OpenCV can read");
-  cv::Mat small, row;
-  cv::resize(picture, small, cv::Size(side, side), 0, 0, cv::INTER_AREA);
-  cv::cvtColor(small, small, cv::COLOR_BGR2RGB);
-  small.convertTo(row, CV_32FC3, 1.0 / 255);
-  return at::from_blob(row.data, {3 * side * side}, at::kFloat).clone();
-}
-
-void embed(const std::string& weights, const std::vector<std::string>& files) {
-  const at::Tensor weight = vlm::SafetensorsFile(weights).tensor("weight");  // [D, 3 * S * S]
-  const int side = static_cast<int>(std::lround(std::sqrt(weight.size(1) / 3.0)));
-  if (weight.dim() != 2 || 3 * side * side != weight.size(1)) vlm::fail(weights, ": 'weight' is not [D, 3 * S * S]");
-  std::vector<at::Tensor> rows;
-  for (const auto& file : files) rows.push_back(read_picture(file, side));
-  at::Tensor embeddings = at::matmul(at::stack(rows), weight.t());  // [N, D]
-  embeddings = embeddings.div(embeddings.norm(2, -1, true));
-  const at::Tensor alike = at::matmul(embeddings, embeddings.t());  // [N, N]
-  for (int64_t i = 0; i < alike.size(0); ++i) {
-    for (int64_t j = 0; j < alike.size(1); ++j) std::printf("%6.3f ", alike[i][j].item<float>());
-    std::printf(" %s\n", files[static_cast<size_t>(i)].c_str());
+void embed(const std::string& model, const std::vector<std::string>& files, const std::vector<std::string>& texts) {
+  const auto clip = vlm::DualEncoderPipeline::load(model);
+  std::vector<vlm::Picture> pictures;
+  for (const auto& file : files) pictures.push_back(vlm::Picture::from_file(file));
+  const at::Tensor image_vectors = clip.embed_pictures(pictures);                      // [N, E]
+  const at::Tensor text_vectors = clip.embed_texts(texts);                             // [M, E]
+  const at::Tensor similarity = at::matmul(image_vectors, text_vectors.t());           // [N, M]
+  for (int64_t i = 0; i < similarity.size(0); ++i) {
+    for (int64_t j = 0; j < similarity.size(1); ++j) {
+      std::printf("%7.3f  %s  %s\n", similarity[i][j].item<float>(), files[static_cast<size_t>(i)].c_str(), texts[static_cast<size_t>(j)].c_str());
+    }
   }
 }
 
-// Two pictures that are alike and one that is not.
+// A model folder as 'vlm pretrain' leaves one, but with the weights it starts from.
+void make_model_folder(const std::filesystem::path& folder) {
+  const auto config = vlm::Config::parse(
+      "embed_dim: 32\n"
+      "vision_cfg: {image_size: 32, patch_size: 16, width: 64, layers: 1, head_width: 32}\n"
+      "text_cfg: {context_length: 8, vocab_size: 64, width: 32, heads: 1, layers: 1, pool_type: eos, eos_id: 2}\n", "example");
+  vlm::save_open_clip_folder(folder, *vlm::make_model("clip", config, 1), {{"size", 32}, {"resize_mode", "squash"}});
+  vlm::write_file_atomically(folder / "tokenizer.model",
+                             vlm::train_sentencepiece({"a red picture", "a blue picture"}, {.vocab_size = 64}));
+}
+
 void try_out() {
   const auto folder = std::filesystem::temp_directory_path() / ("embed_pictures-" + std::to_string(getpid()));
   std::filesystem::create_directories(folder);
   std::vector<std::string> files;
-  for (const auto& [name, colour] : {std::pair{"red.png", cv::Scalar(20, 20, 230)},
-                                     {"brick.png", cv::Scalar(40, 50, 180)},
-                                     {"blue.png", cv::Scalar(230, 30, 20)}}) {
+  for (const auto& [name, colour] : {std::pair{"red.png", cv::Scalar(20, 20, 230)}, {"blue.png", cv::Scalar(230, 30, 20)}}) {
     files.push_back((folder / name).string());
     cv::imwrite(files.back(), cv::Mat(48, 64, CV_8UC3, colour));
   }
-  const auto weights = (folder / "weights.safetensors").string();
-  vlm::write_safetensors(weights, {{"weight", at::eye(3 * 16 * 16)}});
-  embed(weights, files);
+  make_model_folder(folder / "model");
+  embed((folder / "model").string(), files, {"a red picture", "a blue picture"});
   std::filesystem::remove_all(folder);
 }
 
@@ -84,13 +78,14 @@ void report_blas() {
 
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
+  const auto texts = std::find(arguments.begin(), arguments.end(), "--texts");
   try {
     if (arguments == std::vector<std::string>{"--try"}) {
       try_out();
-    } else if (arguments.size() >= 2) {
-      embed(arguments[0], {arguments.begin() + 1, arguments.end()});
+    } else if (texts - arguments.begin() >= 2 && arguments.end() - texts >= 2) {
+      embed(arguments[0], {arguments.begin() + 1, texts}, {texts + 1, arguments.end()});
     } else {
-      std::fprintf(stderr, "usage: embed_pictures WEIGHTS.safetensors PICTURE... | --try\n");
+      std::fprintf(stderr, "usage: embed_pictures MODEL PICTURE... --texts TEXT... | --try\n");
       return 2;
     }
     report_blas();

@@ -94,6 +94,7 @@ TEST_F(InstalledPackage, BuildsAProgramThatLinksOpenCvFirstAndKeepsLibTorchsMatr
   EXPECT_EQ(outcome.status, 0) << outcome.output;
   EXPECT_TRUE(std::regex_search(outcome.output, std::regex(R"(matrix products: \S*libtorch_cpu\.so)"))) << outcome.output;
   EXPECT_EQ(outcome.output.find("warning"), std::string::npos) << outcome.output;
+  EXPECT_TRUE(std::regex_search(outcome.output, std::regex(R"(-?0\.\d+  \S*red\.png  a red picture)"))) << outcome.output;
 
   // The same program with the reference BLAS in the way says so.
   outcome = run("LD_PRELOAD=libblas.so.3 " + in_quotes(example / "embed_pictures") + " --try");
