@@ -12,7 +12,8 @@ constexpr int64_t version = 1;
 constexpr int64_t most_consumers = 1'000'000;
 
 void check_counts(const std::vector<int64_t>& counts, int64_t consumers, const char* what) {
-  if (static_cast<int64_t>(counts.size()) != consumers) fail("cursor: '", what, "' has ", counts.size(), " entries for ", consumers, " consumers");
+  if (static_cast<int64_t>(counts.size()) != consumers)
+    fail("cursor: '", what, "' has ", counts.size(), " entries for ", consumers, " consumers");
   for (const int64_t count : counts) {
     if (count < 0) fail("cursor: '", what, "' holds ", count);
   }
@@ -24,8 +25,9 @@ nlohmann::ordered_json Cursor::to_json() const {
   auto stages = nlohmann::ordered_json::array();
   for (const auto& stage : earlier) stages.push_back({{"consumers", stage.consumers}, {"consumed", stage.consumed}});
   nlohmann::ordered_json json = {
-      {"version", cursor::version}, {"seed", seed}, {"epoch", epoch}, {"consumers", consumers()}, {"world_size", world_size},
-      {"workers", workers}, {"shuffle", shuffle}, {"consumed", consumed}, {"sizes_hash", sizes_hash}, {"step", step}, {"earlier", stages}};
+      {"version", cursor::version}, {"seed", seed},       {"epoch", epoch},     {"consumers", consumers()},
+      {"world_size", world_size},   {"workers", workers}, {"shuffle", shuffle}, {"consumed", consumed},
+      {"sizes_hash", sizes_hash},   {"step", step},       {"earlier", stages}};
   if (finished) json["finished"] = true;
   if (resampled) {
     json["resampled"] = true;
@@ -40,7 +42,8 @@ Cursor Cursor::from_json(const nlohmann::json& json) {
   int64_t consumers = 0;
   try {
     const auto version = json.at("version").get<int64_t>();
-    if (version != cursor::version) fail("cursor: version ", version, " is not known; this build reads version ", cursor::version);
+    if (version != cursor::version)
+      fail("cursor: version ", version, " is not known; this build reads version ", cursor::version);
     c.seed = json.at("seed").get<uint64_t>();
     c.epoch = json.at("epoch").get<int64_t>();
     consumers = json.at("consumers").get<int64_t>();

@@ -120,8 +120,12 @@ void EpochPlan::remove(const CursorStage& stage) {
   redealt_ = true;
 }
 
-ResampledOrder::ResampledOrder(std::vector<int64_t> sizes, std::vector<double> weights, uint64_t seed, int64_t epoch, int64_t consumer)
-    : sizes_(std::move(sizes)), seed_(seed), epoch_(static_cast<uint64_t>(epoch)), consumer_(static_cast<uint64_t>(consumer)),
+ResampledOrder::ResampledOrder(std::vector<int64_t> sizes, std::vector<double> weights, uint64_t seed, int64_t epoch,
+                               int64_t consumer)
+    : sizes_(std::move(sizes)),
+      seed_(seed),
+      epoch_(static_cast<uint64_t>(epoch)),
+      consumer_(static_cast<uint64_t>(consumer)),
       state_(mix({seed_, epoch_, stream::resampled_shards, consumer_})) {
   if (!weights.empty() && weights.size() != sizes_.size()) fail(weights.size(), " weights for ", sizes_.size(), " shards");
   bool any = false;
@@ -142,7 +146,9 @@ int64_t ResampledOrder::draw() {
   } else {
     const double u = static_cast<double>(word) * 0x1.0p-64;
     shard_ = 0;
-    while (shard_ + 1 < static_cast<int64_t>(sizes_.size()) && !(cumulated_[static_cast<size_t>(shard_)] / cumulated_.back() > u)) ++shard_;
+    while (shard_ + 1 < static_cast<int64_t>(sizes_.size()) &&
+           !(cumulated_[static_cast<size_t>(shard_)] / cumulated_.back() > u))
+      ++shard_;
   }
   ++draws_;
   position_ = 0;

@@ -77,7 +77,8 @@ class EpochPlan {
   /// From the epoch's start.
   EpochPlan(std::vector<int64_t> sizes, uint64_t seed, int64_t epoch, int64_t consumers, bool shuffle);
   /// What `stages` have left, dealt anew, sample by sample. Counts beyond the end of a list (EpochEnd::pad) mean all of it.
-  EpochPlan(std::vector<int64_t> sizes, uint64_t seed, int64_t epoch, int64_t consumers, bool shuffle, const std::vector<CursorStage>& stages);
+  EpochPlan(std::vector<int64_t> sizes, uint64_t seed, int64_t epoch, int64_t consumers, bool shuffle,
+            const std::vector<CursorStage>& stages);
 
   int64_t consumers() const { return consumers_; }
   /// Positions in the list of a consumer.

@@ -18,7 +18,8 @@ constexpr uintmax_t largest_file = uintmax_t(1) << 30;
 
 /// Adds the pictures below `folder` as paths relative to `root`. `above` are the folders on the way here: a link back to one
 /// of them must not go round for ever.
-void add_pictures(std::vector<std::string>& pictures, const fs::path& root, const fs::path& folder, std::set<fs::path> above) {
+void add_pictures(std::vector<std::string>& pictures, const fs::path& root, const fs::path& folder,
+                  std::set<fs::path> above) {
   if (!above.insert(fs::canonical(folder)).second) return;
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (entry.is_directory()) {
@@ -33,7 +34,8 @@ std::vector<std::string> read_names(const fs::path& file, size_t classes) {
   std::vector<std::string> names;
   for (const auto& line : split(read_file(file), "\n")) names.emplace_back(strip(line));
   while (!names.empty() && names.back().empty()) names.pop_back();
-  if (names.size() != classes) fail_usage(file.string(), " names ", names.size(), " classes, but there are ", classes, " class folders");
+  if (names.size() != classes)
+    fail_usage(file.string(), " names ", names.size(), " classes, but there are ", classes, " class folders");
   return names;
 }
 
@@ -60,7 +62,8 @@ ImageFolderSource::ImageFolderSource(const SourceOptions& options)
   if (class_folders_.empty()) fail_usage(root_.string(), " holds no class folders (one folder a class, with pictures in it)");
   std::sort(class_folders_.begin(), class_folders_.end());
   std::sort(strays.begin(), strays.end());
-  for (const auto& name : strays) problems_.emplace_back("stray_file", (root_ / name).string(), "a picture outside every class folder");
+  for (const auto& name : strays)
+    problems_.emplace_back("stray_file", (root_ / name).string(), "a picture outside every class folder");
   for (const auto& name : class_folders_) {
     std::vector<std::string> pictures;
     image_folder::add_pictures(pictures, root_, root_ / name, {});

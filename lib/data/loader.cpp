@@ -82,7 +82,8 @@ Loader::Loader(std::shared_ptr<const Source> source, LoaderOptions options, Batc
       pool_(loader::thread_count(options_.threads)) {
   if (options_.batch_size < 1) fail_usage("batch_size must be at least 1, not ", options_.batch_size);
   options_.workers = std::max<int64_t>(options_.workers, 1);
-  if (options_.rank < 0 || options_.rank >= options_.world_size) fail_usage("there is no rank ", options_.rank, " of ", options_.world_size);
+  if (options_.rank < 0 || options_.rank >= options_.world_size)
+    fail_usage("there is no rank ", options_.rank, " of ", options_.world_size);
   if (!options_.resampled && !source_->shard_weights().empty()) {
     fail_usage(source_->name(), ": upsampling_factors need resampled: true, since otherwise every sample comes exactly once");
   }
@@ -101,10 +102,12 @@ void Loader::drop_pending() {
 }
 
 void Loader::start_epoch(int64_t epoch) {
-  begin(epoch, static_cast<uint64_t>(options_.seed), options_.shuffle, {}, std::vector<int64_t>(static_cast<size_t>(consumers()), 0));
+  begin(epoch, static_cast<uint64_t>(options_.seed), options_.shuffle, {},
+        std::vector<int64_t>(static_cast<size_t>(consumers()), 0));
   if (total_ == 0 && source_->size() > 0) {
-    fail_usage(source_->name(), ": ", source_->size(), " samples give no full batch of ", options_.batch_size, " on each of ", options_.world_size,
-               " ranks with ", options_.workers, " workers; use a smaller batch_size, fewer workers, or epoch_end: exact");
+    fail_usage(source_->name(), ": ", source_->size(), " samples give no full batch of ", options_.batch_size,
+               " on each of ", options_.world_size, " ranks with ", options_.workers,
+               " workers; use a smaller batch_size, fewer workers, or epoch_end: exact");
   }
 }
 
@@ -114,11 +117,13 @@ void Loader::resume(const Cursor& cursor) {
                "bring them back, or set ignore_data_change: true to go on all the same");
   }
   if (cursor.resampled != options_.resampled) {
-    fail_usage(source_->name(), ": the run began with resampled: ", cursor.resampled ? "true" : "false", "; set it so to go on");
+    fail_usage(source_->name(), ": the run began with resampled: ", cursor.resampled ? "true" : "false",
+               "; set it so to go on");
   }
   if (cursor.finished) return start_epoch(cursor.epoch + 1);
   if (cursor.seed != static_cast<uint64_t>(options_.seed) || cursor.shuffle != options_.shuffle) {
-    log_warning(source_->name(), ": seed or shuffle differ from those that the run began with; they count from the next epoch on");
+    log_warning(source_->name(),
+                ": seed or shuffle differ from those that the run began with; they count from the next epoch on");
   }
   std::vector<CursorStage> stages = cursor.earlier;
   std::vector<int64_t> used = cursor.consumed;
@@ -150,7 +155,8 @@ int64_t Loader::count_batches(const std::vector<BatchTurns>& turns, int64_t alre
     return (std::max<int64_t>(wanted - already, 0) + step - 1) / step;
   }
   int64_t batches = turns[0].remaining();
-  for (const auto& turn : turns) batches = end_ == EpochEnd::drop ? std::min(batches, turn.remaining()) : std::max(batches, turn.remaining());
+  for (const auto& turn : turns)
+    batches = end_ == EpochEnd::drop ? std::min(batches, turn.remaining()) : std::max(batches, turn.remaining());
   return batches;
 }
 
@@ -169,7 +175,8 @@ int64_t Loader::resampled_offset(int64_t consumer) const {
   return offset;
 }
 
-void Loader::begin(int64_t epoch, uint64_t seed, bool shuffle, std::vector<CursorStage> stages, const std::vector<int64_t>& used) {
+void Loader::begin(int64_t epoch, uint64_t seed, bool shuffle, std::vector<CursorStage> stages,
+                   const std::vector<int64_t>& used) {
   drop_pending();
   epoch_ = epoch;
   seed_ = seed;
@@ -214,7 +221,8 @@ void Loader::fill(Pending& pending, size_t i) const {
   auto& slot = pending.slots[i];
   try {
     Sample sample = source_->read(slot.id.shard, slot.id.index);
-    SplitMix64 random(mix({pending.seed, static_cast<uint64_t>(pending.epoch), stream::augmentation, static_cast<uint64_t>(sample.number)}));
+    SplitMix64 random(mix(
+        {pending.seed, static_cast<uint64_t>(pending.epoch), stream::augmentation, static_cast<uint64_t>(sample.number)}));
     if (!sample.captions.empty()) {
       const size_t captions = sample.captions.size();
       slot.text = sample.captions[options_.draw_captions && captions > 1 ? random.below(captions) : 0];
@@ -260,9 +268,10 @@ void Loader::schedule() {
   const auto count = static_cast<size_t>(turn.count);
   const size_t chunk = std::clamp<size_t>(count / static_cast<size_t>(4 * std::max(pool_.size(), 1)), 1, 16);
   for (size_t from = 0; from < count; from += chunk) {
-    pending->done.push_back(pool_.submit([this, pending = pending.get(), keep = pending, from, to = std::min(from + chunk, count)] {
-      for (size_t i = from; i < to; ++i) fill(*pending, i);
-    }));
+    pending->done.push_back(
+        pool_.submit([this, pending = pending.get(), keep = pending, from, to = std::min(from + chunk, count)] {
+          for (size_t i = from; i < to; ++i) fill(*pending, i);
+        }));
   }
   pending_.push_back(std::move(pending));
 }

@@ -80,7 +80,8 @@ struct LoaderOptions {
     f.field("seed", seed, "decides order and augmentation");
     f.field("shuffle", shuffle, "shuffle shards, and samples within shards");
     f.field("epoch_end", epoch_end, "uneven ends: exact, drop or pad");
-    f.field("resampled", resampled, "draw shards with replacement; an epoch is then num_samples, and no sample is sure to come exactly once");
+    f.field("resampled", resampled,
+            "draw shards with replacement; an epoch is then num_samples, and no sample is sure to come exactly once");
     f.field("num_samples", num_samples, "length of a resampled epoch over all ranks; 0: as many as the data set holds");
     f.field("strict", strict, "the first sample that cannot be used ends the run");
     f.field("max_skip_fraction", max_skip_fraction, "more skipped samples than this share end the run after the epoch");

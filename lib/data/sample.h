@@ -43,7 +43,9 @@ class SampleError : public Error {
  public:
   /// `reason`: one of the words of specs: data, 1.1 ("bad_image"). `place`: file and position. `detail`: what was wrong.
   SampleError(std::string reason, std::string place, const std::string& detail = "")
-      : Error(place + ": " + reason + (detail.empty() ? "" : " (" + detail + ")")), reason_(std::move(reason)), place_(std::move(place)) {}
+      : Error(place + ": " + reason + (detail.empty() ? "" : " (" + detail + ")")),
+        reason_(std::move(reason)),
+        place_(std::move(place)) {}
   const std::string& reason() const { return reason_; }
   const std::string& place() const { return place_; }
 

@@ -29,7 +29,8 @@ struct Stamp {
 std::optional<Stamp> stamp(const fs::path& file) {
   struct stat status {};
   if (::stat(file.c_str(), &status) != 0) return std::nullopt;
-  return Stamp{static_cast<uint64_t>(status.st_size), int64_t(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec};
+  return Stamp{static_cast<uint64_t>(status.st_size),
+               int64_t(status.st_mtim.tv_sec) * 1'000'000'000 + status.st_mtim.tv_nsec};
 }
 
 /// "__…__" as the first component, or as the whole path.
@@ -51,7 +52,8 @@ std::vector<fs::path> places(const fs::path& shard, const fs::path& cache_dir) {
   if (!folder.empty()) {
     // Shards of the same name in other folders must not meet.
     char hash[24];
-    std::snprintf(hash, sizeof hash, "%016llx", static_cast<unsigned long long>(fnv1a64(fs::absolute(shard).lexically_normal().string())));
+    std::snprintf(hash, sizeof hash, "%016llx",
+                  static_cast<unsigned long long>(fnv1a64(fs::absolute(shard).lexically_normal().string())));
     out.push_back(folder / concat(shard.filename().string(), ".", hash, ".idx.json"));
   }
   return out;
@@ -62,7 +64,8 @@ std::optional<ShardIndex> parse(const fs::path& file, const Stamp& stamp, bool p
   if (!fs::is_regular_file(file, error)) return std::nullopt;
   try {
     const auto json = nlohmann::json::parse(read_file(file));
-    if (json.at("size").get<uint64_t>() != stamp.size || json.at("mtime_ns").get<int64_t>() != stamp.mtime_ns) return std::nullopt;
+    if (json.at("size").get<uint64_t>() != stamp.size || json.at("mtime_ns").get<int64_t>() != stamp.mtime_ns)
+      return std::nullopt;
     // Offsets in packed shards are those of the unpacked bytes, which are checked when they are read.
     const uint64_t end = packed ? unpacked_limit : stamp.size;
     ShardIndex index;
@@ -71,7 +74,8 @@ std::optional<ShardIndex> parse(const fs::path& file, const Stamp& stamp, bool p
       IndexedSample sample;
       sample.key = entry.at(0).get<std::string>();
       for (const auto& member : entry.at(1)) {
-        sample.members.push_back({member.at(0).get<std::string>(), member.at(1).get<uint64_t>(), member.at(2).get<uint64_t>()});
+        sample.members.push_back(
+            {member.at(0).get<std::string>(), member.at(1).get<uint64_t>(), member.at(2).get<uint64_t>()});
         const auto& m = sample.members.back();
         if (m.offset > end || m.size > end - m.offset) return std::nullopt;
       }
@@ -117,7 +121,8 @@ ShardIndex group_members(const TarContents& contents) {
     if (dot == std::string::npos || dot == name) continue;
     const std::string key = member.path.substr(0, dot);
     const std::string ext = ascii_lower(member.path.substr(dot + 1));
-    if (index.samples.empty() || index.samples.back().key != key || index.samples.back().find(ext)) index.samples.push_back({key, {}});
+    if (index.samples.empty() || index.samples.back().key != key || index.samples.back().find(ext))
+      index.samples.push_back({key, {}});
     index.samples.back().members.push_back({ext, member.offset, member.size});
   }
   return index;

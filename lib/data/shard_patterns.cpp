@@ -80,7 +80,8 @@ std::optional<Names> range(const std::string& whole, const std::string& content)
     static const std::string alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     const int64_t step = match[3].matched ? to_number(whole, match[3]) : 1;
     const auto place = [](const std::string& letter) { return static_cast<int64_t>(alphabet.find(letter)); };
-    for (const int64_t n : steps(whole, place(match[1]), place(match[2]), step)) out.emplace_back(1, alphabet[static_cast<size_t>(n)]);
+    for (const int64_t n : steps(whole, place(match[1]), place(match[2]), step))
+      out.emplace_back(1, alphabet[static_cast<size_t>(n)]);
     return out;
   }
   return std::nullopt;
@@ -181,7 +182,8 @@ void add_list(std::vector<ShardFile>& shards, const fs::path& list, int64_t part
 void add_folder(std::vector<ShardFile>& shards, const fs::path& folder, int64_t part) {
   std::vector<std::string> names;
   for (const auto& entry : fs::recursive_directory_iterator(folder, fs::directory_options::follow_directory_symlink)) {
-    if (entry.path().extension() == ".tar" && entry.is_regular_file()) names.push_back(entry.path().lexically_relative(folder).generic_string());
+    if (entry.path().extension() == ".tar" && entry.is_regular_file())
+      names.push_back(entry.path().lexically_relative(folder).generic_string());
   }
   if (names.empty()) fail_usage("there is no *.tar in the folder ", folder.string());
   std::sort(names.begin(), names.end());

@@ -43,7 +43,8 @@ std::vector<std::string> SkipCounter::counts() const {
 
 std::string SkipCounter::summary() const {
   const auto parts = counts();
-  return concat(dataset_, ": ", used(), " samples, ", skipped(), " skipped", parts.empty() ? "" : " (" + join(parts, ", ") + ")");
+  return concat(dataset_, ": ", used(), " samples, ", skipped(), " skipped",
+                parts.empty() ? "" : " (" + join(parts, ", ") + ")");
 }
 
 void SkipCounter::check(double max_skip_fraction) const {

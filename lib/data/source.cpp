@@ -71,10 +71,12 @@ std::unique_ptr<Source> open_source(const SourceOptions& options) {
   if (options.path.empty()) fail_usage("no data set is given: set its path");
   std::string type = options.type;
   std::error_code error;
-  if (type == "auto") type = fs::is_directory(options.path, error) && !source::looks_like_shards(options.path) ? "image_folder" : "webdataset";
+  if (type == "auto")
+    type = fs::is_directory(options.path, error) && !source::looks_like_shards(options.path) ? "image_folder" : "webdataset";
   if (type == "webdataset") return std::make_unique<WebDatasetSource>(options);
   if (type == "image_folder") return std::make_unique<ImageFolderSource>(options);
-  fail_usage("unknown type of data set '", options.type, "'", did_you_mean(options.type, {"auto", "webdataset", "image_folder"}),
+  fail_usage("unknown type of data set '", options.type, "'",
+             did_you_mean(options.type, {"auto", "webdataset", "image_folder"}),
              "; there are: auto, webdataset, image_folder");
 }
 

@@ -28,7 +28,9 @@ class Source {
   /// Samples in all shards.
   int64_t size() const { return starts_.empty() ? 0 : starts_.back(); }
   /// Number of a sample in the data set.
-  int64_t number(int64_t shard, int64_t index) const { return shard == 0 ? index : starts_[static_cast<size_t>(shard - 1)] + index; }
+  int64_t number(int64_t shard, int64_t index) const {
+    return shard == 0 ? index : starts_[static_cast<size_t>(shard - 1)] + index;
+  }
   /// The sample of that number.
   Sample read_number(int64_t number) const;
 
@@ -79,18 +81,22 @@ struct SourceOptions {
   bool write_index = true;
 
   void fields(Fields& f) {
-    f.field("path", path, "one tar, a brace pattern, a .txt list, a folder of tars or of class folders; several joined by '::'");
+    f.field("path", path,
+            "one tar, a brace pattern, a .txt list, a folder of tars or of class folders; several joined by '::'");
     f.field("type", type, "auto, webdataset or image_folder");
     f.field("name", name, "what messages call the data set (default: its path)");
-    f.field("image_key", image_key, "extension of the picture's member; alternatives in order, separated by ';'; empty: none is read");
-    f.field("caption_key", caption_key, "extension of the caption's member or json.FIELD; alternatives separated by ';'; empty: none is read");
+    f.field("image_key", image_key,
+            "extension of the picture's member; alternatives in order, separated by ';'; empty: none is read");
+    f.field("caption_key", caption_key,
+            "extension of the caption's member or json.FIELD; alternatives separated by ';'; empty: none is read");
     f.field("captions_field", captions_field, "field of the json member that lists all captions; training draws one of them");
     f.field("upsampling_factors", upsampling_factors, "weights of the '::' parts, as 1::2.5; only with resampled order");
     f.field("classnames", classnames, "file with one class name a line, in the order of the class folders");
     f.field("alpha", alpha, "what becomes of transparency: drop, white or black");
     f.field("truncated_images", truncated_images, "accept a JPEG that ends early, the rest grey");
     f.field("max_image_pixels", max_image_pixels, "larger pictures are skipped before they are decoded");
-    f.field("cache_dir", cache_dir, "where indexes of shards go if there is no room beside them (default: the user's cache folder)");
+    f.field("cache_dir", cache_dir,
+            "where indexes of shards go if there is no room beside them (default: the user's cache folder)");
     f.field("write_index", write_index, "keep the indexes of shards in files, so that opening again is fast");
   }
   /// Throws a usage error for an `alpha` that there is not.

@@ -22,7 +22,8 @@ constexpr uint64_t largest_extension = 16 << 20;  ///< long names and pax record
 
 class FileBytes : public RandomBytes {
  public:
-  explicit FileBytes(const std::filesystem::path& file) : file_(file.string()), fd_(::open(file.c_str(), O_RDONLY | O_CLOEXEC)) {
+  explicit FileBytes(const std::filesystem::path& file)
+      : file_(file.string()), fd_(::open(file.c_str(), O_RDONLY | O_CLOEXEC)) {
     struct stat status {};
     if (fd_ < 0 || ::fstat(fd_, &status) != 0 || !S_ISREG(status.st_mode)) {
       const int error = fd_ < 0 ? errno : EISDIR;
@@ -118,8 +119,8 @@ struct Overrides {
       while (digits < records.size() && digits < 9 && records[digits] >= '0' && records[digits] <= '9') {
         length = length * 10 + static_cast<size_t>(records[digits++] - '0');
       }
-      if (digits == 0 || digits >= records.size() || records[digits] != ' ' || length > records.size() || length < digits + 3 ||
-          records[length - 1] != '\n') {
+      if (digits == 0 || digits >= records.size() || records[digits] != ' ' || length > records.size() ||
+          length < digits + 3 || records[length - 1] != '\n') {
         return false;
       }
       const std::string_view record = records.substr(digits + 1, length - digits - 2);
@@ -128,7 +129,8 @@ struct Overrides {
       const std::string_view key = record.substr(0, equals), value = record.substr(equals + 1);
       if (key == "path" && !path) path = std::string(value);
       if (key == "size" && !size) {
-        if (value.empty() || value.size() > 18 || value.find_first_not_of("0123456789") != std::string_view::npos) return false;
+        if (value.empty() || value.size() > 18 || value.find_first_not_of("0123456789") != std::string_view::npos)
+          return false;
         size = std::stoull(std::string(value));
       }
       records.remove_prefix(length);
@@ -139,9 +141,13 @@ struct Overrides {
 
 }  // namespace tar_reader
 
-std::unique_ptr<RandomBytes> open_file_bytes(const std::filesystem::path& file) { return std::make_unique<tar_reader::FileBytes>(file); }
+std::unique_ptr<RandomBytes> open_file_bytes(const std::filesystem::path& file) {
+  return std::make_unique<tar_reader::FileBytes>(file);
+}
 
-std::unique_ptr<RandomBytes> memory_bytes(std::string bytes) { return std::make_unique<tar_reader::MemoryBytes>(std::move(bytes)); }
+std::unique_ptr<RandomBytes> memory_bytes(std::string bytes) {
+  return std::make_unique<tar_reader::MemoryBytes>(std::move(bytes));
+}
 
 std::unique_ptr<RandomBytes> unpack_gzip_bytes(const std::filesystem::path& file, uint64_t limit, bool& cut) {
   const std::unique_ptr<gzFile_s, int (*)(gzFile)> in(::gzopen(file.c_str(), "rb"), ::gzclose);
@@ -151,7 +157,8 @@ std::unique_ptr<RandomBytes> unpack_gzip_bytes(const std::filesystem::path& file
   for (;;) {
     const int got = ::gzread(in.get(), chunk.data(), static_cast<unsigned>(chunk.size()));
     if (got > 0) bytes.append(chunk.data(), static_cast<size_t>(got));
-    if (bytes.size() > limit) fail(file.string(), " unpacks to more than ", limit, " bytes; unpack it on disk and name the .tar");
+    if (bytes.size() > limit)
+      fail(file.string(), " unpacks to more than ", limit, " bytes; unpack it on disk and name the .tar");
     if (got < static_cast<int>(chunk.size())) break;
   }
   int code = Z_OK;

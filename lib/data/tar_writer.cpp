@@ -97,7 +97,8 @@ std::string tar_end() { return std::string(2 * tar_writer::block, '\0'); }
 std::string shard_key(std::string_view key) {
   std::string out(key);
   for (char& c : out) {
-    const bool plain = (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '/' || c == '-';
+    const bool plain =
+        (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '/' || c == '-';
     if (!plain) c = '_';
   }
   return out;
@@ -106,7 +107,8 @@ std::string shard_key(std::string_view key) {
 ShardWriter::ShardWriter(std::filesystem::path folder, std::string prefix, int64_t samples_per_shard)
     : folder_(std::move(folder)), prefix_(std::move(prefix)), samples_per_shard_(samples_per_shard) {
   if (samples_per_shard_ < 1) fail_usage("samples per shard must be at least 1, not ", samples_per_shard_);
-  if (prefix_.empty() || prefix_.find('/') != std::string::npos) fail_usage("'", prefix_, "' cannot begin the names of shards");
+  if (prefix_.empty() || prefix_.find('/') != std::string::npos)
+    fail_usage("'", prefix_, "' cannot begin the names of shards");
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) fail("cannot make the folder ", folder_.string(), ": ", error.message());
@@ -115,7 +117,8 @@ ShardWriter::ShardWriter(std::filesystem::path folder, std::string prefix, int64
     const size_t digits = prefix_.size() + 1;
     if (name.size() >= digits + 10 && starts_with(name, prefix_ + "-") && ends_with(name, ".tar") &&
         name.find_first_not_of("0123456789", digits) == name.size() - 4) {
-      fail_usage(folder_.string(), " already holds shards (", name, "); choose another folder or prefix, or remove them first");
+      fail_usage(folder_.string(), " already holds shards (", name,
+                 "); choose another folder or prefix, or remove them first");
     }
   }
   spool_file_ = folder_ / concat(".", prefix_, ".", ::getpid(), ".spool.part");
@@ -133,12 +136,15 @@ void ShardWriter::add(const std::string& key, const std::vector<std::pair<std::s
   if (finished_) fail("a sample was added to shards that are finished");
   const std::string name = shard_key(key);
   if (name.empty() || name.back() == '/') fail("the key '", key, "' has no name after its last slash");
-  if (tar_writer::is_metadata(name)) fail("the key '", key, "' would be passed over as metadata; its folder must not be __…__");
+  if (tar_writer::is_metadata(name))
+    fail("the key '", key, "' would be passed over as metadata; its folder must not be __…__");
   if (members.empty()) fail("the sample '", key, "' has no members");
-  if (waiting_.count(name)) fail("two samples have the key '", name, "'; give them names that differ in letters, digits, '_', '-' or '/'");
+  if (waiting_.count(name))
+    fail("two samples have the key '", name, "'; give them names that differ in letters, digits, '_', '-' or '/'");
   std::set<std::string> seen;
   for (const auto& [ext, bytes] : members) {
-    if (ext.empty() || ext.find('/') != std::string::npos || !seen.insert(ext).second) fail("the sample '", key, "' has a wrong or repeated member '", ext, "'");
+    if (ext.empty() || ext.find('/') != std::string::npos || !seen.insert(ext).second)
+      fail("the sample '", key, "' has a wrong or repeated member '", ext, "'");
   }
   auto& sample = waiting_[name];
   for (const auto& [ext, bytes] : members) {

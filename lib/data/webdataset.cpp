@@ -84,7 +84,8 @@ void WebDatasetSource::index_all() {
     const auto& opening = openings[i];
     sizes.push_back(opening.samples);
     opened += opening.error.empty();
-    if (!opening.error.empty() || opening.truncated) problems_.emplace_back("truncated_shard", shards_[i].path.string(), opening.error);
+    if (!opening.error.empty() || opening.truncated)
+      problems_.emplace_back("truncated_shard", shards_[i].path.string(), opening.error);
   }
   if (opened == 0) fail_usage("no shard of ", name_, " can be opened: ", openings[0].error);
   set_sizes(std::move(sizes));
@@ -96,13 +97,14 @@ void WebDatasetSource::compare_with_sizes_file() const {
   std::error_code missing;
   if (!std::filesystem::exists(file, missing)) return;
   const auto sizes = nlohmann::json::parse(read_file(file), nullptr, false);
-  if (!sizes.is_object()) fail(file.string(), ": not an object of shard names and sizes; remove it or write the shards again");
+  if (!sizes.is_object())
+    fail(file.string(), ": not an object of shard names and sizes; remove it or write the shards again");
   for (size_t i = 0; i < shards_.size(); ++i) {
     if (shards_[i].path.parent_path() != folder) continue;
     const auto entry = sizes.find(shard_name(static_cast<int64_t>(i)));
     if (entry == sizes.end() || *entry == shard_size(static_cast<int64_t>(i))) continue;
-    log_warning(file.string(), " says that ", shard_name(static_cast<int64_t>(i)), " holds ", entry->dump(), " samples, but there are ",
-                shard_size(static_cast<int64_t>(i)), "; going by what is there");
+    log_warning(file.string(), " says that ", shard_name(static_cast<int64_t>(i)), " holds ", entry->dump(),
+                " samples, but there are ", shard_size(static_cast<int64_t>(i)), "; going by what is there");
     return;
   }
 }
@@ -121,12 +123,15 @@ void WebDatasetSource::read_weights(const std::string& factors) {
     total += factor;
   }
   const auto wanted = static_cast<size_t>(shards_.back().part + 1);
-  if (parts.size() != wanted) fail_usage("upsampling_factors: ", parts.size(), " weights for ", wanted, " parts of '", name_, "'");
+  if (parts.size() != wanted)
+    fail_usage("upsampling_factors: ", parts.size(), " weights for ", wanted, " parts of '", name_, "'");
   if (total <= 0) fail_usage("upsampling_factors: at least one weight must be above 0");
   for (const auto& shard : shards_) weights_.push_back(parts[static_cast<size_t>(shard.part)]);
 }
 
-std::string WebDatasetSource::shard_name(int64_t shard) const { return shards_.at(static_cast<size_t>(shard)).path.filename().string(); }
+std::string WebDatasetSource::shard_name(int64_t shard) const {
+  return shards_.at(static_cast<size_t>(shard)).path.filename().string();
+}
 
 WebDatasetSource::Opened WebDatasetSource::open_now(int64_t shard) const {
   const auto& path = shards_[static_cast<size_t>(shard)].path;
@@ -135,7 +140,8 @@ WebDatasetSource::Opened WebDatasetSource::open_now(int64_t shard) const {
   bool cut = false;
   if (!opened.bytes) opened.bytes = open_shard_bytes(path, cut);
   if (static_cast<int64_t>(opened.index.samples.size()) != shard_size(shard)) {
-    fail(path.string(), " has changed: it held ", shard_size(shard), " samples when the run began, now ", opened.index.samples.size());
+    fail(path.string(), " has changed: it held ", shard_size(shard), " samples when the run began, now ",
+         opened.index.samples.size());
   }
   return std::make_shared<const OpenShard>(std::move(opened));
 }
@@ -179,10 +185,13 @@ WebDatasetSource::Opened WebDatasetSource::open(int64_t shard) const {
 void WebDatasetSource::close_surplus(int64_t newest) const {
   std::vector<std::shared_future<Opened>> closed;  // freed after the lock is
   std::lock_guard lock(mutex_);
-  const auto ready = [](const Kept& kept) { return kept.shard.wait_for(std::chrono::seconds(0)) == std::future_status::ready; };
+  const auto ready = [](const Kept& kept) {
+    return kept.shard.wait_for(std::chrono::seconds(0)) == std::future_status::ready;
+  };
   uint64_t memory = 0;
   for (const auto& [shard, kept] : kept_) memory += ready(kept) ? kept.shard.get()->bytes->memory() : 0;
-  for (auto it = recent_.end(); it != recent_.begin() && (kept_.size() > webdataset::most_open_shards || memory > webdataset::most_unpacked_bytes);) {
+  for (auto it = recent_.end();
+       it != recent_.begin() && (kept_.size() > webdataset::most_open_shards || memory > webdataset::most_unpacked_bytes);) {
     --it;
     const auto kept = kept_.find(*it);
     if (*it == newest || !ready(kept->second)) continue;
@@ -203,7 +212,8 @@ std::string WebDatasetSource::bytes_of(const OpenShard& shard, const IndexedMemb
   fail(place, ": the shard is shorter than its index says; it has changed since it was opened");
 }
 
-void WebDatasetSource::read_texts(Sample& sample, const OpenShard& shard, const IndexedSample& entry, const std::string& place) const {
+void WebDatasetSource::read_texts(Sample& sample, const OpenShard& shard, const IndexedSample& entry,
+                                  const std::string& place) const {
   std::string key;
   for (const auto& candidate : caption_keys_) {
     if (entry.find(webdataset::member_of(candidate))) {

@@ -144,7 +144,8 @@ Result epoch_resume(const Case& c) {
   Result result;
   result.set("out.same", rows(EpochPlan(p.sizes, p.seed, p.epoch, p.consumers, p.shuffle, stages), consumed));
   stages.push_back({p.consumers, consumed});
-  result.set("out.other", rows(EpochPlan(p.sizes, p.seed, p.epoch, others, p.shuffle, stages), std::vector<int64_t>(static_cast<size_t>(others), 0)));
+  result.set("out.other", rows(EpochPlan(p.sizes, p.seed, p.epoch, others, p.shuffle, stages),
+                               std::vector<int64_t>(static_cast<size_t>(others), 0)));
   return result;
 }
 

@@ -20,7 +20,8 @@ using Rows = std::vector<std::vector<int64_t>>;
 Tensor table(const Rows& rows, int64_t width, int64_t fill) {
   for (const auto& row : rows) width = std::max(width, static_cast<int64_t>(row.size()));
   Tensor out = at::full({static_cast<int64_t>(rows.size()), width}, fill, at::kLong);
-  for (size_t r = 0; r < rows.size(); ++r) std::copy(rows[r].begin(), rows[r].end(), out.mutable_data_ptr<int64_t>() + static_cast<int64_t>(r) * width);
+  for (size_t r = 0; r < rows.size(); ++r)
+    std::copy(rows[r].begin(), rows[r].end(), out.mutable_data_ptr<int64_t>() + static_cast<int64_t>(r) * width);
   return out;
 }
 
@@ -44,7 +45,8 @@ Result clip_tokenize(const Case& c) {
   auto cleaned = nlohmann::json::array(), decoded = nlohmann::json::array();
   const auto texts = c.in_strings("texts");
   for (size_t i = 0; i < texts.size(); ++i) {
-    const auto ids = masked(tokenizer->encode(texts[i]), context - 2, mask, i < choices.size() ? choices[i] : nlohmann::json());
+    const auto ids =
+        masked(tokenizer->encode(texts[i]), context - 2, mask, i < choices.size() ? choices[i] : nlohmann::json());
     rows.push_back(tokenizer->with_specials(ids, context));
     cleaned.push_back(tokenizer->clean(texts[i]));
     // Decoded is what a reader of padded ids would take for the text: all up to the first end.

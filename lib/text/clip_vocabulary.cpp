@@ -32,13 +32,16 @@ std::string read_unpacked(const std::filesystem::path& file) {
   int code = Z_OK;
   const std::string message = gzerror(in, &code);
   gzclose(in);
-  if (bytes < 0 || (code != Z_OK && code != Z_STREAM_END)) fail(file.string(), ": ", message.empty() ? "ends too early" : message);
-  if (out.size() > kLargestFile) fail(file.string(), ": too large for a vocabulary (more than ", human_bytes(double(kLargestFile)), ")");
+  if (bytes < 0 || (code != Z_OK && code != Z_STREAM_END))
+    fail(file.string(), ": ", message.empty() ? "ends too early" : message);
+  if (out.size() > kLargestFile)
+    fail(file.string(), ": too large for a vocabulary (more than ", human_bytes(double(kLargestFile)), ")");
   return out;
 }
 
 /// Merges from line 1 on, at most `most`.
-std::vector<std::pair<std::string, std::string>> parse_merges(const std::string& text, const std::filesystem::path& file, size_t most) {
+std::vector<std::pair<std::string, std::string>> parse_merges(const std::string& text, const std::filesystem::path& file,
+                                                              size_t most) {
   std::vector<std::pair<std::string, std::string>> merges;
   const auto lines = split(text, "\n");
   for (size_t i = 1; i < lines.size() && merges.size() < most; ++i) {
@@ -46,7 +49,8 @@ std::vector<std::pair<std::string, std::string>> parse_merges(const std::string&
     if (!line.empty() && line.back() == '\r') line.remove_suffix(1);
     if (line.empty() && i + 1 == lines.size()) break;
     const size_t space = line.find(' ');
-    if (space == std::string_view::npos || space == 0 || space + 1 == line.size() || line.find(' ', space + 1) != std::string_view::npos) {
+    if (space == std::string_view::npos || space == 0 || space + 1 == line.size() ||
+        line.find(' ', space + 1) != std::string_view::npos) {
       fail(file.string(), ": line ", i + 1, " is not two symbols separated by a space");
     }
     merges.emplace_back(line.substr(0, space), line.substr(space + 1));
@@ -76,7 +80,8 @@ nlohmann::json parse_json(const std::filesystem::path& file) {
 void read_tokenizer_json(ClipVocabulary& vocabulary, const std::filesystem::path& file) {
   const auto json = parse_json(file);
   const auto& model = json.at("model");
-  if (model.value("type", "BPE") != "BPE" || !model.contains("end_of_word_suffix") || model["end_of_word_suffix"] != "</w>") {
+  if (model.value("type", "BPE") != "BPE" || !model.contains("end_of_word_suffix") ||
+      model["end_of_word_suffix"] != "</w>") {
     fail(file.string(), ": not a tokenizer of CLIP (model.type BPE with end_of_word_suffix </w>)");
   }
   for (const auto& [piece, id] : model.at("vocab").items()) add_piece(vocabulary, piece, id.get<int64_t>(), file);

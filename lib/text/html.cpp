@@ -74,7 +74,8 @@ std::string html_numeric_reference(unsigned long number) {
     append_utf8(out, windows1252(static_cast<char32_t>(number)));
     return out;
   }
-  const bool control = (number >= 0x01 && number <= 0x08) || number == 0x0B || (number >= 0x0E && number <= 0x1F) || number == 0x7F;
+  const bool control =
+      (number >= 0x01 && number <= 0x08) || number == 0x0B || (number >= 0x0E && number <= 0x1F) || number == 0x7F;
   const bool non_character = number <= 0x10FFFF && ((number >= 0xFDD0 && number <= 0xFDEF) || (number & 0xFFFE) == 0xFFFE);
   if (control || non_character) return out;
   append_utf8(out, number == 0 || number > 0x10FFFF ? 0xFFFD : static_cast<char32_t>(number));
@@ -89,7 +90,8 @@ std::string html_unescape(std::string_view text) {
     out += text.substr(at, ampersand - at);
     if (ampersand == std::string_view::npos) break;
     at = ampersand + 1;
-    const bool replaced = at < text.size() && (text[at] == '#' ? html_detail::numeric(text, at, out) : html_detail::named(text, at, out));
+    const bool replaced =
+        at < text.size() && (text[at] == '#' ? html_detail::numeric(text, at, out) : html_detail::named(text, at, out));
     if (!replaced) out += '&';
   }
   return out;

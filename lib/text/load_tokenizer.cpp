@@ -17,8 +17,9 @@ namespace fs = std::filesystem;
 const std::vector<std::string> kFamilies = {"auto", "clip", "hf_clip", "sentencepiece", "siglip", "siglip2"};
 
 /// What a folder is searched for, in this order.
-const std::vector<std::string> kNames = {"tokenizer.model", "spiece.model",       "sentencepiece.model", "bpe_simple_vocab_16e6.txt.gz",
-                                         "bpe_simple_vocab_16e6.txt", "vocab.json", "tokenizer.json"};
+const std::vector<std::string> kNames = {
+    "tokenizer.model",           "spiece.model", "sentencepiece.model", "bpe_simple_vocab_16e6.txt.gz",
+    "bpe_simple_vocab_16e6.txt", "vocab.json",   "tokenizer.json"};
 
 nlohmann::json read_json(const fs::path& file) {
   if (!fs::exists(file)) return nlohmann::json::object();
@@ -53,7 +54,8 @@ fs::path find_file(const fs::path& folder) {
     if (name == "vocab.json" && !fs::exists(folder / "merges.txt")) continue;
     if (fs::exists(folder / name)) return folder / name;
   }
-  fail(folder.string(), ": no tokenizer that is known here; looked for ", join(kNames, ", "), " (vocab.json with merges.txt)");
+  fail(folder.string(), ": no tokenizer that is known here; looked for ", join(kNames, ", "),
+       " (vocab.json with merges.txt)");
 }
 
 /// What the configuration beside a file says about it.
@@ -66,7 +68,8 @@ Found describe_file(const fs::path& file) {
   if (ends_with(name, ".model")) {
     const std::string type = string_at(hf, {"model_type"});
     const std::string source = ascii_lower(string_at(open_clip, {"model_cfg", "text_cfg", "hf_tokenizer_name"}));
-    if (starts_with(type, "siglip2") || source.find("siglip2") != std::string::npos || source.find("gemma") != std::string::npos) {
+    if (starts_with(type, "siglip2") || source.find("siglip2") != std::string::npos ||
+        source.find("gemma") != std::string::npos) {
       found.family = "siglip2";
     } else if (starts_with(type, "siglip") || source.find("siglip") != std::string::npos) {
       found.family = "siglip";
@@ -79,7 +82,9 @@ Found describe_file(const fs::path& file) {
   } else if (ends_with(name, ".json")) {
     found.family = open_clip.empty() ? "hf_clip" : "clip";
   } else {
-    fail(file.string(), ": not a tokenizer file; known are *.model, bpe_simple_vocab_16e6.txt[.gz], vocab.json with merges.txt, tokenizer.json");
+    fail(file.string(),
+         ": not a tokenizer file; known are *.model, bpe_simple_vocab_16e6.txt[.gz], vocab.json with merges.txt, "
+         "tokenizer.json");
   }
   return found;
 }
@@ -129,11 +134,14 @@ std::shared_ptr<const Tokenizer> load_model(const Found& found, const TokenizerO
 
 }  // namespace tokenizer_files
 
-std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& file_or_folder, const TokenizerOptions& options) {
+std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& file_or_folder,
+                                                const TokenizerOptions& options) {
   namespace fs = std::filesystem;
-  if (std::find(tokenizer_files::kFamilies.begin(), tokenizer_files::kFamilies.end(), options.family) == tokenizer_files::kFamilies.end()) {
-    fail_usage("unknown family of tokenizers '", options.family, "'", did_you_mean(options.family, tokenizer_files::kFamilies), "; there are: ",
-               join(tokenizer_files::kFamilies, ", "));
+  if (std::find(tokenizer_files::kFamilies.begin(), tokenizer_files::kFamilies.end(), options.family) ==
+      tokenizer_files::kFamilies.end()) {
+    fail_usage("unknown family of tokenizers '", options.family, "'",
+               did_you_mean(options.family, tokenizer_files::kFamilies),
+               "; there are: ", join(tokenizer_files::kFamilies, ", "));
   }
   if (!fs::exists(file_or_folder)) fail(file_or_folder.string(), ": there is no such file or folder");
   const fs::path file = fs::is_directory(file_or_folder) ? tokenizer_files::find_file(file_or_folder) : file_or_folder;
@@ -141,7 +149,8 @@ std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& fil
   if (options.family != "auto") found.family = options.family;
   if (options.clean != "auto") found.clean = options.clean;
   const bool clip = found.family == "clip" || found.family == "hf_clip";
-  if (clip == ends_with(file.string(), ".model")) fail_usage(file.string(), ": does not hold a tokenizer of family ", found.family);
+  if (clip == ends_with(file.string(), ".model"))
+    fail_usage(file.string(), ": does not hold a tokenizer of family ", found.family);
   return clip ? tokenizer_files::load_clip(found, options) : tokenizer_files::load_model(found, options);
 }
 

@@ -19,7 +19,8 @@ std::unique_ptr<const Processor> load(const std::filesystem::path& file) {
   const std::string bytes = read_file(file, uintmax_t(1) << 28);
   auto processor = std::make_unique<Processor>();
   const auto status = processor->LoadFromSerializedProto(bytes);
-  if (bytes.empty() || !status.ok()) fail("not a SentencePiece model", status.ok() ? "" : concat(" (", status.ToString(), ")"));
+  if (bytes.empty() || !status.ok())
+    fail("not a SentencePiece model", status.ok() ? "" : concat(" (", status.ToString(), ")"));
   return processor;
 }
 
@@ -38,7 +39,8 @@ SpecialIds specials_of(const Processor& processor, const SentencePieceOptions& o
 
 class SentencePieceTokenizer : public Tokenizer {
  public:
-  SentencePieceTokenizer(std::unique_ptr<const sentencepiece_model::Processor> processor, const SentencePieceOptions& options)
+  SentencePieceTokenizer(std::unique_ptr<const sentencepiece_model::Processor> processor,
+                         const SentencePieceOptions& options)
       : Tokenizer(options.layout == SentencePieceLayout::siglip    ? "siglip"
                   : options.layout == SentencePieceLayout::siglip2 ? "siglip2"
                                                                    : "sentencepiece",
@@ -46,7 +48,8 @@ class SentencePieceTokenizer : public Tokenizer {
         clean_(options.clean),
         processor_(std::move(processor)) {
     const int bos = processor_->bos_id();
-    if (options.clean_as_trained && bos >= 0 && processor_->IdToPiece(bos) == kStartOfTextPiece) clean_ = TextClean::squash_lower;
+    if (options.clean_as_trained && bos >= 0 && processor_->IdToPiece(bos) == kStartOfTextPiece)
+      clean_ = TextClean::squash_lower;
   }
 
   std::string clean(std::string_view text) const override { return clean_text(replace_malformed_utf8(text), clean_); }
@@ -94,7 +97,8 @@ class SentencePieceTokenizer : public Tokenizer {
 };
 
 std::shared_ptr<const Tokenizer> load_sentencepiece(const std::filesystem::path& file, const SentencePieceOptions& options) {
-  return with_context(file.string(), [&] { return std::make_shared<SentencePieceTokenizer>(sentencepiece_model::load(file), options); });
+  return with_context(file.string(),
+                      [&] { return std::make_shared<SentencePieceTokenizer>(sentencepiece_model::load(file), options); });
 }
 
 }  // namespace vlm

@@ -40,8 +40,10 @@ void collect(const nlohmann::json& value, std::vector<std::string>& captions) {
         captions.push_back(item.get<std::string>());
       } else if (item.is_array()) {
         for (const auto& caption : item) {
-          if (caption.is_string()) captions.push_back(caption.get<std::string>());
-          else collect(caption, captions);
+          if (caption.is_string())
+            captions.push_back(caption.get<std::string>());
+          else
+            collect(caption, captions);
         }
       } else {
         collect(item, captions);
@@ -96,14 +98,17 @@ std::vector<std::string> read_captions(const std::filesystem::path& file_or_fold
   std::vector<std::string> captions;
   for (const auto& file : files) sentencepiece_training::read(file, captions);
   if (captions.empty()) {
-    fail(file_or_folder.string(), ": no captions; a .txt file holds one a line, a .json or .jsonl file has them under \"caption\" or \"captions\"");
+    fail(file_or_folder.string(),
+         ": no captions; a .txt file holds one a line, a .json or .jsonl file has them under \"caption\" or \"captions\"");
   }
   return captions;
 }
 
 std::string train_sentencepiece(const std::vector<std::string>& captions, const SentencePieceTrainerOptions& options) {
-  if (options.type != "unigram" && options.type != "bpe") fail_usage("unknown type of vocabulary '", options.type, "'; there are: unigram, bpe");
-  if (options.vocab_size < 8 || options.vocab_size > 1'000'000) fail_usage("a vocabulary of ", options.vocab_size, " pieces; give 8 to 1000000");
+  if (options.type != "unigram" && options.type != "bpe")
+    fail_usage("unknown type of vocabulary '", options.type, "'; there are: unigram, bpe");
+  if (options.vocab_size < 8 || options.vocab_size > 1'000'000)
+    fail_usage("a vocabulary of ", options.vocab_size, " pieces; give 8 to 1000000");
   if (!(options.character_coverage > 0 && options.character_coverage <= 1)) {
     fail_usage("a character coverage of ", options.character_coverage, "; give a share above 0 and up to 1");
   }
@@ -134,7 +139,8 @@ std::string train_sentencepiece(const std::vector<std::string>& captions, const 
   std::string model;
   const auto status = sentencepiece::SentencePieceTrainer::Train(arguments, &iterator, &model);
   if (!status.ok()) {
-    fail("no vocabulary of ", options.vocab_size, " pieces can be trained on ", lines.size(), " captions: ", status.ToString(),
+    fail("no vocabulary of ", options.vocab_size, " pieces can be trained on ", lines.size(),
+         " captions: ", status.ToString(),
          "; if it is too small for the characters that occur, ask for more pieces or a smaller character coverage");
   }
   return model;

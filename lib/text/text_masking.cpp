@@ -13,21 +13,27 @@ TextMask text_mask_named(std::string_view name) {
   if (name == "simple") return TextMask::simple;
   if (name == "random") return TextMask::random;
   if (name == "shuffle") return TextMask::shuffle;
-  if (name == "syntax") fail_usage("text masking 'syntax' needs a part-of-speech tagger, which this build does not have; take simple, random or shuffle");
+  if (name == "syntax")
+    fail_usage(
+        "text masking 'syntax' needs a part-of-speech tagger, which this build does not have; take simple, random or "
+        "shuffle");
   fail_usage("unknown text masking '", name, "'", did_you_mean(name, {"truncate", "simple", "random", "shuffle"}),
              "; there are: truncate, simple, random, shuffle");
 }
 
 std::vector<int64_t> mask_window(const std::vector<int64_t>& ids, int64_t keep, int64_t start) {
   const auto size = static_cast<int64_t>(ids.size());
-  if (keep < 0 || start < 0 || start > size - keep) fail("a window of ", keep, " ids from ", start, " on does not lie in ", size, " ids");
+  if (keep < 0 || start < 0 || start > size - keep)
+    fail("a window of ", keep, " ids from ", start, " on does not lie in ", size, " ids");
   return {ids.begin() + start, ids.begin() + start + keep};
 }
 
-std::vector<int64_t> mask_permuted(const std::vector<int64_t>& ids, int64_t keep, std::vector<int64_t> permutation, bool keep_order) {
+std::vector<int64_t> mask_permuted(const std::vector<int64_t>& ids, int64_t keep, std::vector<int64_t> permutation,
+                                   bool keep_order) {
   const auto size = static_cast<int64_t>(ids.size());
   if (keep < 0 || keep > size) fail("cannot keep ", keep, " of ", size, " ids");
-  if (static_cast<int64_t>(permutation.size()) < keep) fail("a permutation of ", permutation.size(), " places cannot choose ", keep, " ids");
+  if (static_cast<int64_t>(permutation.size()) < keep)
+    fail("a permutation of ", permutation.size(), " places cannot choose ", keep, " ids");
   permutation.resize(static_cast<size_t>(keep));
   if (keep_order) std::sort(permutation.begin(), permutation.end());
   std::vector<int64_t> out;
@@ -43,7 +49,8 @@ std::vector<int64_t> mask_text(const std::vector<int64_t>& ids, int64_t keep, Te
   if (size <= keep) return ids;
   switch (mask) {
     case TextMask::truncate: return mask_window(ids, keep, 0);
-    case TextMask::simple: return mask_window(ids, keep, static_cast<int64_t>(random.below(static_cast<uint64_t>(size - keep + 1))));
+    case TextMask::simple:
+      return mask_window(ids, keep, static_cast<int64_t>(random.below(static_cast<uint64_t>(size - keep + 1))));
     case TextMask::random: return mask_permuted(ids, keep, permutation(size, random.next()), true);
     case TextMask::shuffle: return mask_permuted(ids, keep, permutation(size, random.next()), false);
   }

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "vlm/core/error.h"
 #include "vlm/core/strings.h"
 #include "vlm/text/html.h"
 #include "vlm/text/unicode.h"
@@ -16,20 +17,28 @@ constexpr size_t kLongestEntity = 24;
 
 bool is_alphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
-/// What "&name;" or "&#number;" stands for; false if it is to stay.
-bool entity(std::string_view whole, std::string& out) {
-  const std::string_view name = whole.substr(1, whole.size() - 2);
-  if (name[0] == '#') {
+/// What "&body;" stands for, where the body is a name or "#" and a number; false if it is to stay.
+bool entity(std::string_view body, std::string& out) {
+  const std::string whole = concat("&", body, ";");
+  if (body[0] == '#') {
     out = html_unescape(whole);
     // A semicolon that is left over shows that only the front of it was a number.
     return out.find(';') == std::string::npos;
   }
-  out = find_html_entity(name);
+  out = find_html_entity(body);
   if (!out.empty()) return true;
-  const bool shouted = std::none_of(name.begin(), name.end(), [](char c) { return c >= 'a' && c <= 'z'; });
+  const bool shouted = std::none_of(body.begin(), body.end(), [](char c) { return c >= 'a' && c <= 'z'; });
   // "&GTRSIM;" begins with the legacy name "&GT", so it is not a shouted "&gtrsim;".
-  if (shouted && html_unescape(whole) == whole) out = upper_each(find_html_entity(ascii_lower(name)));
+  if (shouted && html_unescape(whole) == whole) out = upper_each(find_html_entity(ascii_lower(body)));
   return !out.empty();
+}
+
+/// Bytes of an entity's body at `at` if a semicolon follows, else 0.
+size_t body_length(std::string_view line, size_t at) {
+  const size_t first = at + (at < line.size() && line[at] == '#');
+  size_t end = first;
+  while (end < line.size() && end - first < kLongestEntity && is_alphanumeric(line[end])) ++end;
+  return end > first && end < line.size() && line[end] == ';' ? end - at : 0;
 }
 
 std::string unescape(std::string_view line) {
@@ -38,16 +47,16 @@ std::string unescape(std::string_view line) {
     const size_t ampersand = line.find('&', at);
     out += line.substr(at, ampersand - at);
     if (ampersand == std::string_view::npos) break;
-    const size_t first = ampersand + 1 + (ampersand + 1 < line.size() && line[ampersand + 1] == '#');
-    size_t end = first;
-    while (end < line.size() && end - first < kLongestEntity && is_alphanumeric(line[end])) ++end;
-    if (end > first && end < line.size() && line[end] == ';' && entity(line.substr(ampersand, end + 1 - ampersand), replacement)) {
-      out += replacement;
-      at = end + 1;
-    } else {
-      out += '&';
-      at = ampersand + 1;
+    at = ampersand + 1;
+    replacement = "&";
+    // "&amp;amp;amp;" is peeled in one go, since a pass over the line for each layer would take quadratic time.
+    for (size_t length = body_length(line, at); length > 0 && replacement == "&"; length = body_length(line, at)) {
+      std::string meaning;
+      if (!entity(line.substr(at, length), meaning)) break;
+      replacement = std::move(meaning);
+      at += length + 1;
     }
+    out += replacement;
   }
   return out;
 }
@@ -57,10 +66,10 @@ struct Ligature {
   const char32_t* letters;
 };
 constexpr Ligature kLigatures[] = {
-    {0x132, U"IJ"},  {0x133, U"ij"},  {0x149, U"\u02BCn"}, {0x1C4, U"D\u017D"}, {0x1C5, U"D\u017E"}, {0x1C6, U"d\u017E"}, {0x1C7, U"LJ"},
-    {0x1C8, U"Lj"},  {0x1C9, U"lj"},  {0x1CA, U"NJ"},      {0x1CB, U"Nj"},      {0x1CC, U"nj"},      {0x1F1, U"DZ"},      {0x1F2, U"Dz"},
-    {0x1F3, U"dz"},  {0xFB00, U"ff"}, {0xFB01, U"fi"},     {0xFB02, U"fl"},     {0xFB03, U"ffi"},    {0xFB04, U"ffl"},    {0xFB05, U"\u017Ft"},
-    {0xFB06, U"st"},
+    {0x132, U"IJ"},   {0x133, U"ij"},   {0x149, U"\u02BCn"},  {0x1C4, U"D\u017D"}, {0x1C5, U"D\u017E"}, {0x1C6, U"d\u017E"},
+    {0x1C7, U"LJ"},   {0x1C8, U"Lj"},   {0x1C9, U"lj"},       {0x1CA, U"NJ"},      {0x1CB, U"Nj"},      {0x1CC, U"nj"},
+    {0x1F1, U"DZ"},   {0x1F2, U"Dz"},   {0x1F3, U"dz"},       {0xFB00, U"ff"},     {0xFB01, U"fi"},     {0xFB02, U"fl"},
+    {0xFB03, U"ffi"}, {0xFB04, U"ffl"}, {0xFB05, U"\u017Ft"}, {0xFB06, U"st"},
 };
 
 /// Appends one character as letters, widths and quotes are to be.

@@ -15,7 +15,9 @@ namespace unicode_detail {
 
 constexpr char32_t kReplacement = 0xFFFD;
 
-utf8proc_category_t category(char32_t c) { return static_cast<utf8proc_category_t>(utf8proc_get_property(utf8proc_int32_t(c))->category); }
+utf8proc_category_t category(char32_t c) {
+  return static_cast<utf8proc_category_t>(utf8proc_get_property(utf8proc_int32_t(c))->category);
+}
 
 /// Decodes one character. Returns the number of bytes it takes; 0 < bytes always. `c` is U+FFFD and `ok` false if malformed.
 size_t decode(std::string_view text, size_t at, char32_t& c, bool& ok) {
@@ -60,10 +62,8 @@ bool is_case_ignorable(char32_t c) {
     case UTF8PROC_CATEGORY_ME:
     case UTF8PROC_CATEGORY_CF:
     case UTF8PROC_CATEGORY_LM:
-    case UTF8PROC_CATEGORY_SK:
-      return true;
-    default:
-      break;
+    case UTF8PROC_CATEGORY_SK: return true;
+    default: break;
   }
   static constexpr char32_t kMiddle[] = {0x27,   0x2E,   0x3A,   0xB7,   0x387,  0x55F,  0x5F4,  0x2018, 0x2019,
                                          0x2024, 0x2027, 0xFE13, 0xFE52, 0xFE55, 0xFF07, 0xFF0E, 0xFF1A};
@@ -74,8 +74,7 @@ bool is_cased(char32_t c) {
   switch (category(c)) {
     case UTF8PROC_CATEGORY_LU:
     case UTF8PROC_CATEGORY_LL:
-    case UTF8PROC_CATEGORY_LT:
-      return true;
+    case UTF8PROC_CATEGORY_LT: return true;
     default:
       return c == 0xAA || c == 0xBA || (c >= 0x2160 && c <= 0x217F) || (c >= 0x24B6 && c <= 0x24E9) ||
              (c >= 0x1F130 && c <= 0x1F149) || (c >= 0x1F150 && c <= 0x1F169) || (c >= 0x1F170 && c <= 0x1F189);
@@ -123,8 +122,8 @@ std::string normalized(std::string_view text, int form) {
   if (is_ascii(text)) return std::string(text);
   const std::string clean = replace_malformed_utf8(text);
   utf8proc_uint8_t* mapped = nullptr;
-  const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(clean.data()), utf8proc_ssize_t(clean.size()), &mapped,
-                                 static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE | form));
+  const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(clean.data()), utf8proc_ssize_t(clean.size()),
+                                 &mapped, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE | form));
   if (size < 0) fail("cannot normalize a text of ", text.size(), " bytes: ", utf8proc_errmsg(size));
   std::string out(reinterpret_cast<const char*>(mapped), size_t(size));
   std::free(mapped);
@@ -209,12 +208,14 @@ std::string encode_utf8(std::u32string_view text) {
   return out;
 }
 
-std::string replace_malformed_utf8(std::string_view text) { return valid_utf8(text) ? std::string(text) : encode_utf8(decode_utf8(text)); }
+std::string replace_malformed_utf8(std::string_view text) {
+  return valid_utf8(text) ? std::string(text) : encode_utf8(decode_utf8(text));
+}
 
 bool is_white_space(char32_t c) {
   if (c < 0x80) return c == 0x20 || (c >= 0x09 && c <= 0x0D) || (c >= 0x1C && c <= 0x1F);
-  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 || c == 0x202F ||
-         c == 0x205F || c == 0x3000;
+  return c == 0x85 || c == 0xA0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200A) || c == 0x2028 || c == 0x2029 ||
+         c == 0x202F || c == 0x205F || c == 0x3000;
 }
 
 bool is_letter(char32_t c) {

@@ -28,7 +28,8 @@ Ids all_of(const std::vector<int64_t>& sizes) {
   return out;
 }
 
-const std::vector<std::vector<int64_t>> many_sizes = {{}, {0}, {1}, {7}, {5, 3, 7, 0, 4, 6}, {0, 0, 9}, {2, 2, 2, 2, 2, 2, 2, 2, 2}, {100, 1, 50}};
+const std::vector<std::vector<int64_t>> many_sizes = {
+    {}, {0}, {1}, {7}, {5, 3, 7, 0, 4, 6}, {0, 0, 9}, {2, 2, 2, 2, 2, 2, 2, 2, 2}, {100, 1, 50}};
 
 }  // namespace epoch_plan_test
 
@@ -188,9 +189,16 @@ TEST(Cursor, RefusesOneThatDoesNotFitItself) {
   cursor.sizes_hash = "1";
   const nlohmann::json good = nlohmann::json::parse(cursor.to_json().dump());
   EXPECT_NO_THROW(Cursor::from_json(good));
-  for (const auto& [key, value] : std::vector<std::pair<std::string, nlohmann::json>>{
-           {"version", 2}, {"consumed", {1, 2}}, {"consumed", {-1}}, {"consumers", 2}, {"world_size", 0}, {"epoch", -1}, {"seed", "x"},
-           {"earlier", {{{"consumers", 2}, {"consumed", {1}}}}}, {"earlier", 3}}) {
+  for (const auto& [key, value] :
+       std::vector<std::pair<std::string, nlohmann::json>>{{"version", 2},
+                                                           {"consumed", {1, 2}},
+                                                           {"consumed", {-1}},
+                                                           {"consumers", 2},
+                                                           {"world_size", 0},
+                                                           {"epoch", -1},
+                                                           {"seed", "x"},
+                                                           {"earlier", {{{"consumers", 2}, {"consumed", {1}}}}},
+                                                           {"earlier", 3}}) {
     auto bad = good;
     bad[key] = value;
     EXPECT_THROW(Cursor::from_json(bad), Error) << key << value;

@@ -358,7 +358,8 @@ TEST(Loader, CanBeDroppedOrRestartedWhileBatchesAreBeingMade) {
 TEST(Loader, ResumesAResampledEpoch) {
   const TemporaryFolder folder;
   make_shards(folder.path(), {9, 5, 12});
-  const auto source = loader_test::open((folder.path() / "s-000000.tar::").string() + (folder / "s-00000{1..2}.tar").string(), "1::2");
+  const auto source =
+      loader_test::open((folder.path() / "s-000000.tar::").string() + (folder / "s-00000{1..2}.tar").string(), "1::2");
   auto options = loader_test::options();
   EXPECT_THROW(Loader(source, options, loader_test::form()), Error) << "weights without resampling";
   options.resampled = true;

@@ -21,7 +21,8 @@ class TemporaryFolder {
  public:
   TemporaryFolder() {
     static std::atomic<int> counter{0};
-    path_ = std::filesystem::temp_directory_path() / ("vlm_data_test_" + std::to_string(::getpid()) + "_" + std::to_string(counter++));
+    path_ = std::filesystem::temp_directory_path() /
+            ("vlm_data_test_" + std::to_string(::getpid()) + "_" + std::to_string(counter++));
     std::filesystem::create_directories(path_);
   }
   ~TemporaryFolder() {
@@ -74,7 +75,8 @@ inline std::string tar_of(const std::vector<std::pair<std::string, std::string>>
 
 /// Shards "s-000000.tar" … of so many samples each; sample k has the key "k00012", the caption "caption 12" and a 2x2 picture
 /// whose red is 12. Samples whose number is in `broken` have a picture that does not decode.
-inline void make_shards(const std::filesystem::path& folder, const std::vector<int>& sizes, const std::vector<int>& broken = {}) {
+inline void make_shards(const std::filesystem::path& folder, const std::vector<int>& sizes,
+                        const std::vector<int>& broken = {}) {
   int k = 0;
   for (size_t s = 0; s < sizes.size(); ++s) {
     std::vector<std::pair<std::string, std::string>> members;

@@ -97,18 +97,25 @@ TEST(WebDataset, GivesTheFirstReasonInOrder) {
   EXPECT_EQ(reason({{"a.png", picture}, {"a.txt", " \xc2\xa0\n"}, {"a.cls", "x"}}), "no_caption");
   EXPECT_EQ(reason({{"a.png", picture}, {"a.txt", "x\xff"}, {"a.cls", "x"}}), "bad_text");
   EXPECT_EQ(reason({{"a.png", picture}, {"a.txt", "x"}, {"a.json", "{"}}), "");
-  for (const char* label : {"x", "", "1.0", "1 2", "99999999999999999999", "+-1"}) EXPECT_EQ(reason({{"a.png", picture}, {"a.txt", "x"}, {"a.cls", label}}), "bad_label") << label;
-  for (const char* label : {" 3\n", "-3", "+3"}) EXPECT_EQ(reason({{"a.png", picture}, {"a.txt", "x"}, {"a.cls", label}}), "") << label;
+  for (const char* label : {"x", "", "1.0", "1 2", "99999999999999999999", "+-1"})
+    EXPECT_EQ(reason({{"a.png", picture}, {"a.txt", "x"}, {"a.cls", label}}), "bad_label") << label;
+  for (const char* label : {" 3\n", "-3", "+3"})
+    EXPECT_EQ(reason({{"a.png", picture}, {"a.txt", "x"}, {"a.cls", label}}), "") << label;
   EXPECT_EQ(reason({{"a.png", picture}, {"a.json", "{"}}, json), "bad_json");
   EXPECT_EQ(reason({{"a.json", "{"}}, json), "no_image");
   EXPECT_EQ(reason({{"a.png", picture}, {"a.json", "{\"caption\": \"\xff\"}"}}, json), "bad_json");
   EXPECT_EQ(reason({{"a.png", picture}, {"a.txt", "x"}}, json), "no_caption");
-  for (const char* text : {"[]", "{}", "{\"caption\": 3}", "{\"caption\": \" \"}"}) EXPECT_EQ(reason({{"a.png", picture}, {"a.json", text}}, json), "no_caption") << text;
+  for (const char* text : {"[]", "{}", "{\"caption\": 3}", "{\"caption\": \" \"}"})
+    EXPECT_EQ(reason({{"a.png", picture}, {"a.json", text}}, json), "no_caption") << text;
 }
 
 TEST(WebDataset, TakesKeysInOrderOfPreferenceAndAllCaptionsOfAField) {
   const TemporaryFolder folder;
-  write_bytes(folder / "a.tar", tar_of({{"a.webp", "W"}, {"a.jpg", "J"}, {"a.txt", " one\ntwo "}, {"a.json", R"({"captions": [" x ", "", 3, "y"], "n": 1})"}, {"a.cls", "7"}}));
+  write_bytes(folder / "a.tar", tar_of({{"a.webp", "W"},
+                                        {"a.jpg", "J"},
+                                        {"a.txt", " one\ntwo "},
+                                        {"a.json", R"({"captions": [" x ", "", 3, "y"], "n": 1})"},
+                                        {"a.cls", "7"}}));
   SourceOptions options;
   options.image_key = "webp; JPG";
   auto sample = source_test::open(folder / "a.tar", options)->read(0, 0);
@@ -220,7 +227,9 @@ TEST(Source, HashTellsOtherSizesAndOtherNamesApart) {
 
 TEST(ImageFolder, NumbersClassesAndPicturesInByteOrder) {
   const TemporaryFolder folder;
-  for (const char* name : {"zebra/p.png", "Apple/p.JPEG", "Apple/deeper/z.webp", "Apple/notes.txt", "big_cat/x.jpg", "stray.png", "other.txt"}) write_bytes(folder / name, "x");
+  for (const char* name :
+       {"zebra/p.png", "Apple/p.JPEG", "Apple/deeper/z.webp", "Apple/notes.txt", "big_cat/x.jpg", "stray.png", "other.txt"})
+    write_bytes(folder / name, "x");
   std::filesystem::create_directories(folder / "empty");
   std::filesystem::create_directory_symlink(folder / "Apple", folder / "Apple/round");
   const auto source = source_test::open(folder.path());

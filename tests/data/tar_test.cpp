@@ -62,12 +62,14 @@ TEST(TarReader, ReadsWhatTheWriterWroteForNamesOfAnyLength) {
 
 TEST(TarReader, TakesGnuLongNames) {
   const std::string name(180, 'x');
-  EXPECT_EQ(paths(tar_test::read(member('L', "././@LongLink", name + '\0') + member('0', "short", "data") + tar_end())), std::vector<std::string>{name});
+  EXPECT_EQ(paths(tar_test::read(member('L', "././@LongLink", name + '\0') + member('0', "short", "data") + tar_end())),
+            std::vector<std::string>{name});
 }
 
 TEST(TarReader, TakesPathAndSizeOfPaxRecordsForTheNextMemberOnly) {
   std::string lying = tar_header("a", 0);
-  const std::string bytes = member('x', "PaxHeaders/a", "12 path=b/c\n9 size=3\n") + lying + "abc" + tar_padding(3) + member('0', "d", "x") + tar_end();
+  const std::string bytes = member('x', "PaxHeaders/a", "12 path=b/c\n9 size=3\n") + lying + "abc" + tar_padding(3) +
+                            member('0', "d", "x") + tar_end();
   const auto contents = tar_test::read(bytes);
   ASSERT_EQ(paths(contents), (std::vector<std::string>{"b/c", "d"}));
   EXPECT_EQ(bytes.substr(contents.members[0].offset, contents.members[0].size), "abc");
@@ -77,8 +79,8 @@ TEST(TarReader, PassesOverFoldersLinksAndDevices) {
   std::string link = tar_header("link", 5000);  // a size that no data follow
   link[156] = '2';
   tar_test::set_checksum(link);
-  EXPECT_EQ(paths(tar_test::read(member('5', "folder/", "") + link + member('3', "device", "") + member('g', "global", "9 path=z\n") +
-                                 member('7', "kept", "data") + tar_end())),
+  EXPECT_EQ(paths(tar_test::read(member('5', "folder/", "") + link + member('3', "device", "") +
+                                 member('g', "global", "9 path=z\n") + member('7', "kept", "data") + tar_end())),
             std::vector<std::string>{"kept"});
 }
 
@@ -114,12 +116,14 @@ TEST(TarReader, NeverBelievesADeclaredSize) {
 }
 
 TEST(TarReader, SurvivesRandomDamage) {
-  const std::string whole = member('x', "p", "12 path=b/c\n") + member('0', "a", "aaa") + member('L', "l", std::string(200, 'q')) + member('0', "b.txt", "bbb") +
+  const std::string whole = member('x', "p", "12 path=b/c\n") + member('0', "a", "aaa") +
+                            member('L', "l", std::string(200, 'q')) + member('0', "b.txt", "bbb") +
                             member('S', "sparse", "xx") + tar_end();
   SplitMix64 random(7);
   for (int round = 0; round < 20000; ++round) {
     std::string bytes = whole.substr(0, random.chance(0.5) ? whole.size() : random.below(whole.size()));
-    for (uint64_t i = random.below(6); i > 0 && !bytes.empty(); --i) bytes[random.below(bytes.size())] = static_cast<char>(random.next());
+    for (uint64_t i = random.below(6); i > 0 && !bytes.empty(); --i)
+      bytes[random.below(bytes.size())] = static_cast<char>(random.next());
     // With a right checksum the damage gets further.
     for (size_t at = 0; at + 512 <= bytes.size(); at += 512) {
       if (!random.chance(0.5) || bytes[at] == 0) continue;
@@ -136,7 +140,8 @@ TEST(TarReader, SurvivesRandomDamage) {
 
 TEST(ShardIndex, SplitsNamesAtTheFirstDotAndGroupsNeighbours) {
   TarContents contents;
-  for (const char* path : {"a/b.c/x1.seg.png", "a/b.c/x1.TXT", "__meta__", "__a__/y.txt", "noext", "a/.hidden", "x.txt", "x.png", "x.txt", "__no.txt"}) {
+  for (const char* path : {"a/b.c/x1.seg.png", "a/b.c/x1.TXT", "__meta__", "__a__/y.txt", "noext", "a/.hidden", "x.txt",
+                           "x.png", "x.txt", "__no.txt"}) {
     contents.members.push_back({path, 0, 0});
   }
   const auto index = group_members(contents);
@@ -216,7 +221,8 @@ TEST(ShardWriter, WritesTheSameBytesWhateverTheOrderOfSamplesAndMembers) {
   two.add("c", {{"txt", "last"}});
   two.finish();
   EXPECT_EQ(read_file(a / "s-000000.tar"), read_file(b / "s-000000.tar"));
-  EXPECT_EQ(paths(tar_test::read(read_file(a / "s-000000.tar"))), (std::vector<std::string>{"b.txt", "x_1.jpg", "x_1.txt", "x_1.json", "x_1.cls"}));
+  EXPECT_EQ(paths(tar_test::read(read_file(a / "s-000000.tar"))),
+            (std::vector<std::string>{"b.txt", "x_1.jpg", "x_1.txt", "x_1.json", "x_1.cls"}));
   EXPECT_EQ(read_file(a / "sizes.json"), "{\n  \"s-000000.tar\": 2,\n  \"s-000001.tar\": 1\n}\n");
 }
 

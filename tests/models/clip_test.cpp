@@ -21,7 +21,7 @@ namespace clip_test {
 
 Config tiny(const std::string& more = "") {
   return Config::parse("embed_dim: 16\nvision_cfg: {image_size: 24, patch_size: 8, width: 24, layers: 2, head_width: 8}\n"
-                       "text_cfg: {context_length: 9, vocab_size: 40, width: 16, heads: 2, layers: 2, pool_type: eos, eos_id: 2}\n" + more, "tiny.yaml");
+                       "text_cfg: {context_length: 9, vocab_size: 40, width: 16, heads: 2, layers: 2, pool_type: eos, eos_id: 39}\n" + more, "tiny.yaml");
 }
 
 nlohmann::ordered_json preprocess() { return {{"size", 24}}; }
@@ -62,6 +62,19 @@ TEST(ClipModel, FoldersOfBothLayoutsRoundTripToTheSameFeatures) {
     EXPECT_TRUE(at::allclose(again.embed_texts(ids), encoder.embed_texts(ids), 0, 1e-6)) << layout;
     EXPECT_EQ(again.logit_scale().item<float>(), encoder.logit_scale().item<float>());
   }
+}
+
+TEST(ClipModel, AModelThatHfWouldReadOtherwiseIsNotWrittenInItsLayout) {
+  const testing::TemporaryFolder folder;
+  const auto written = [&](const std::string& text_cfg, const std::string& more) {
+    return clip_test::error_of([&] {
+      save_hf_folder(folder / "hf", *make_model("clip", Config::parse("vision_cfg: {width: 64, layers: 1}\ntext_cfg: {width: 64, heads: 1, layers: 1, " + text_cfg + "}\n" + more, "x"), 1), {});
+    });
+  };
+  EXPECT_NE(written("pool_type: eos, eos_id: 2", "").find("largest id"), std::string::npos);
+  EXPECT_NE(written("pool_type: last", "").find("open_clip's layout"), std::string::npos);
+  EXPECT_NE(written("pool_type: argmax", "init_logit_bias: -10").find("open_clip's layout"), std::string::npos);
+  EXPECT_EQ(written("pool_type: argmax", ""), "");
 }
 
 TEST(ClipModel, NamesGoToHfAndBackWithoutLoss) {

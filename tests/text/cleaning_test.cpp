@@ -1,9 +1,13 @@
 #include <gtest/gtest.h>
 
+#include <chrono>
+
 #include "vlm/core/error.h"
+#include "vlm/core/rng.h"
 #include "vlm/text/html.h"
 #include "vlm/text/text_cleaning.h"
 #include "vlm/text/text_repair.h"
+#include "vlm/text/unicode.h"
 
 namespace vlm {
 
@@ -27,6 +31,41 @@ TEST(HtmlUnescape, DoesNotLookAtWhatAppears) { EXPECT_EQ(html_unescape("&amp;lt;
 TEST(RepairText, LeavesEntitiesAloneFromTheFirstLineWithATagOn) {
   EXPECT_EQ(repair_text("&eacute;\n<b>&eacute;\n&eacute;"), "é\n<b>&eacute;\n&eacute;");
   EXPECT_EQ(repair_text("&lt;b&gt; &amp;amp;"), "<b> &");
+}
+
+TEST(RepairText, PeelsDeeplyNestedEntitiesInLinearTime) {
+  std::string text = "&";
+  for (int i = 0; i < 100000; ++i) text += "amp;";
+  const auto begin = std::chrono::steady_clock::now();
+  EXPECT_EQ(repair_text(text + "lt;"), "<");
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(5));
+  EXPECT_EQ(repair_text("&#38;#38;AMP;&ampamp; &amp;nosuch;"), "&&ampamp; &nosuch;");
+}
+
+TEST(CleanText, TakesAnyBytesAndGivesValidText) {
+  SplitMix64 random(5);
+  const std::string_view parts[] = {"&",     "amp;",     "#x",           "41",       ";",
+                                    "\x1b[", "\xE2\x80", "\xCC\x81",     "\xF0\x9F", "\xEF\xBC",
+                                    "<",     "\r",       "\xED\xA0\x80", "a",        "\xCE\xA3"};
+  for (int trial = 0; trial < 20000; ++trial) {
+    std::string text;
+    for (uint64_t n = random.below(12); n > 0; --n) {
+      if (random.chance(0.5)) {
+        text += static_cast<char>(random.below(256));
+      } else {
+        text += parts[random.below(std::size(parts))];
+      }
+    }
+    const std::string valid = replace_malformed_utf8(text);
+    EXPECT_TRUE(valid_utf8(valid));
+    for (const char* name : {"none", "lower_only", "squash_lower", "whitespace", "lower", "canonicalize", "punctuation"}) {
+      EXPECT_TRUE(valid_utf8(clean_text(valid, text_clean_named(name))));
+      clean_text(text, text_clean_named(name));
+    }
+    EXPECT_EQ(repair_text(repair_text(text)), repair_text(text));
+    EXPECT_EQ(nfc(nfc(text)), nfc(text));
+    EXPECT_EQ(squash(text), squash(strip(text)));
+  }
 }
 
 TEST(RepairText, KnowsEntitiesThatAreShouted) {

@@ -218,7 +218,7 @@ TEST_P(PublishedClipVocabulary, CutsACaptionInMicroseconds) {
   for (int i = 0; i < 2000; ++i) tokenizer->encode(caption);
   const double micros = std::chrono::duration<double, std::micro>(std::chrono::steady_clock::now() - begin).count() / 2000;
   RecordProperty("microseconds", std::to_string(micros));
-  EXPECT_LT(micros, 200);  // some 3 when optimised and alone on the machine
+  EXPECT_LT(micros, 200);  // some 5 when optimised and alone on the machine
 }
 
 }  // namespace vlm

@@ -30,7 +30,8 @@ std::vector<std::string> captions() {
   std::vector<std::string> out;
   for (const char* colour : {"red", "blue", "green", "small", "large"}) {
     for (const char* thing : {"cat", "dog", "house", "tree", "boat"}) {
-      for (const char* place : {"on a table", "in the garden", "near a river"}) out.push_back(std::string("A ") + colour + " " + thing + " " + place);
+      for (const char* place : {"on a table", "in the garden", "near a river"})
+        out.push_back(std::string("A ") + colour + " " + thing + " " + place);
     }
   }
   return out;
@@ -60,7 +61,8 @@ class TrainedVocabulary : public testing::TestWithParam<std::string> {
     return out;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Types, TrainedVocabulary, testing::Values("unigram", "bpe"), [](const auto& info) { return info.param; });
+INSTANTIATE_TEST_SUITE_P(Types, TrainedVocabulary, testing::Values("unigram", "bpe"),
+                         [](const auto& info) { return info.param; });
 
 TEST_P(TrainedVocabulary, IsLaidOutForATextTowerThatPoolsAtEos) {
   const Scratch scratch;
@@ -145,7 +147,8 @@ TEST(SentencePieceModel, SiglipLayoutsEndWithEosWithoutBos) {
 TEST(SentencePieceModel, RefusesFilesThatAreNone) {
   const Scratch scratch;
   const auto file = scratch.path / "x.model";
-  for (const std::string& bytes : {std::string(), std::string("not a model"), std::string(1000, '\xff'), std::string("\x0a\xff\xff\xff\xff\x0f", 6)}) {
+  for (const std::string& bytes :
+       {std::string(), std::string("not a model"), std::string(1000, '\xff'), std::string("\x0a\xff\xff\xff\xff\x0f", 6)}) {
     write_file_atomically(file, bytes);
     const std::string message = error_of([&] { load_sentencepiece(file); });
     EXPECT_NE(message.find("x.model: not a SentencePiece model"), std::string::npos) << message;
@@ -171,7 +174,8 @@ TEST(LoadTokenizer, ReadsTheJsonFilesOfHf) {
   EXPECT_NE(error_of([&] { load_tokenizer(scratch.path); }).find("byte symbol"), std::string::npos);
   const ByteSymbols bytes;
   for (const char* end : {"", "</w>"}) {
-    for (const unsigned char byte : bytes.order) vocabulary += nlohmann::json(bytes.symbol[byte] + end).dump() + ": " + std::to_string(id++) + ", ";
+    for (const unsigned char byte : bytes.order)
+      vocabulary += nlohmann::json(bytes.symbol[byte] + end).dump() + ": " + std::to_string(id++) + ", ";
   }
   vocabulary += R"("ab</w>": 512, "<|startoftext|>": 513, "<|endoftext|>": 514})";
   write_file_atomically(scratch.path / "vocab.json", vocabulary);
@@ -181,8 +185,11 @@ TEST(LoadTokenizer, ReadsTheJsonFilesOfHf) {
   write_file_atomically(scratch.path / "tokenizer_config.json", R"({"pad_token": "!"})");
   EXPECT_EQ(load_tokenizer(scratch.path)->encode_padded("AB", 4).back(), 0);
   // The same vocabulary as one file.
-  const auto whole = nlohmann::json{{"model", {{"type", "BPE"}, {"end_of_word_suffix", "</w>"}, {"vocab", nlohmann::json::parse(vocabulary)},
-                                               {"merges", {"a b</w>"}}}}};
+  const auto whole = nlohmann::json{{"model",
+                                     {{"type", "BPE"},
+                                      {"end_of_word_suffix", "</w>"},
+                                      {"vocab", nlohmann::json::parse(vocabulary)},
+                                      {"merges", {"a b</w>"}}}}};
   std::filesystem::remove(scratch.path / "merges.txt");
   write_file_atomically(scratch.path / "tokenizer.json", whole.dump());
   EXPECT_EQ(load_tokenizer(scratch.path)->encode("ab AB"), (std::vector<int64_t>{512, 512}));
@@ -197,7 +204,8 @@ TEST(LoadTokenizer, ReadsTheJsonFilesOfHf) {
 TEST(ReadCaptions, FindsThemInTextAndJsonFiles) {
   const Scratch scratch;
   write_file_atomically(scratch.path / "a.txt", "one\r\n\n two \n");
-  write_file_atomically(scratch.path / "b.json", R"({"annotations": [{"caption": "three", "id": 3}, {"captions": ["four", "five"], "image": "x"}]})");
+  write_file_atomically(scratch.path / "b.json",
+                        R"({"annotations": [{"caption": "three", "id": 3}, {"captions": ["four", "five"], "image": "x"}]})");
   write_file_atomically(scratch.path / "c.jsonl", "{\"caption\": \"six\"}\n{\"caption\": [\"seven\"]}\n");
   write_file_atomically(scratch.path / "d.bin", "no");
   EXPECT_EQ(read_captions(scratch.path), (std::vector<std::string>{"one", "two", "three", "four", "five", "six", "seven"}));

@@ -17,7 +17,8 @@ TEST(Unicode, DecodesAndEncodesEveryCharacterToItself) {
 }
 
 TEST(Unicode, KnowsMalformedBytes) {
-  for (const char* bad : {"\x80", "a\xC0\xAF", "\xC1\xBF", "\xE0\x80\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xF5\x80\x80\x80", "\xC3", "caf\xE9", "\xE2\x82"}) {
+  for (const char* bad : {"\x80", "a\xC0\xAF", "\xC1\xBF", "\xE0\x80\xAF", "\xED\xA0\x80", "\xF4\x90\x80\x80",
+                          "\xF5\x80\x80\x80", "\xC3", "caf\xE9", "\xE2\x82"}) {
     EXPECT_FALSE(valid_utf8(bad)) << bad;
   }
   EXPECT_TRUE(valid_utf8(""));
@@ -35,7 +36,9 @@ TEST(Unicode, StripsAndSquashesAllWhiteSpaceButNotZeroWidthSpace) {
   EXPECT_EQ(strip("\xC2\xA0\x1C a b\xE3\x80\x80\n"), "a b");
   EXPECT_EQ(strip(" \t\n"), "");
   EXPECT_EQ(strip("\xE2\x80\x8B x"), "\xE2\x80\x8B x");
-  EXPECT_EQ(squash("  a\t\r\n b\xE2\x80\x83\x1F" "c\xC2\x85"), "a b c");
+  EXPECT_EQ(squash("  a\t\r\n b\xE2\x80\x83\x1F"
+                   "c\xC2\x85"),
+            "a b c");
   EXPECT_EQ(squash("\xE2\x80\x8B x"), "\xE2\x80\x8B x");
   EXPECT_EQ(squash(""), "");
 }
@@ -48,7 +51,10 @@ TEST(Unicode, StripKeepsMalformedBytesAtTheEnds) {
 TEST(Unicode, LowerCasesSigmaByItsPlaceInTheWord) {
   EXPECT_EQ(lower("ΣΣ ΟΔΟΣ Σ"), "σς οδος σ");
   EXPECT_EQ(lower("ΑΣ'Β ΑΣ' Β"), "ασ'β ας' β");
-  EXPECT_EQ(lower("AΣ\xCC\x81" "1"), "aς\xCC\x81" "1");
+  EXPECT_EQ(lower("AΣ\xCC\x81"
+                  "1"),
+            "aς\xCC\x81"
+            "1");
   EXPECT_EQ(lower_each("ΣΣ"), "σσ");
 }
 

@@ -13,6 +13,7 @@
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/data/scenes.h"
+#include "vlm/infer/pipeline.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/safetensors.h"
 #include "vlm/text/sentencepiece_trainer.h"

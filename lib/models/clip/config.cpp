@@ -178,6 +178,9 @@ nlohmann::ordered_json ClipConfig::to_hf() const {
       (t.pool_type != "argmax" && t.pool_type != "eos") || !std::isnan(init_logit_bias)) {
     fail("this CLIP model has parts that HF's CLIPModel does not know; write it in open_clip's layout");
   }
+  if (t.pool_type == "eos" && t.eos_id == 2) {
+    fail("HF's CLIPModel takes the largest id of a text where eos_token_id is 2, this model the first id 2; write it in open_clip's layout");
+  }
   const char* act = quick_gelu ? "quick_gelu" : "gelu";
   nlohmann::ordered_json out;
   out["architectures"] = {"CLIPModel"};
