@@ -37,7 +37,7 @@ cache=$(cache_folder)
 wheels=$cache/wheels
 # pip takes a platform to the letter: one that a wheel for an older glibc carries must be named as well.
 platforms=()
-for glibc in 2_28 2_27 2_26 2_25 2_24 2_17; do platforms+=(--platform "manylinux_${glibc}_x86_64"); done
+for glibc in {28..17}; do platforms+=(--platform "manylinux_2_${glibc}_x86_64"); done
 platforms+=(--platform manylinux2014_x86_64)
 libtorch=$cache/libtorch-$torch_version
 
