@@ -66,7 +66,7 @@ else
   timed "importing openclipart" "$vlm" data import openclipart --root "$clipart" --out "$data/openclipart"
   test_data="$data/openclipart/test-{000000..000001}.tar::$data/tuxpaint/test-000000.tar"
   captions=(--data "$data/openclipart/captions_train.json" --data "$data/tuxpaint/captions_train.json")
-  queries=('a bird' 'flag' 'a playing card' 'flower' 'fruit' 'a map' 'letter' 'a smiling person')
+  queries=('the flag of Norway' 'a playing card' 'hotel icon' 'folder icon' 'a tree' 'a road sign' 'the letter U' 'a guitar')
   classes_file=$data/classes.txt
   sort -u "$data/openclipart/classes.txt" "$data/tuxpaint/classes.txt" >"$classes_file"
   note="Trained in minutes, from nothing, on the pictures of two Debian packages and their captions."

@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <filesystem>
 
 #include "apps_version.h"
 #include "command.h"
@@ -33,7 +34,9 @@ void wait_passively(int argc, char** argv) {
   for (const char* name : busy) {
     if (std::strcmp(argv[1], name) != 0) continue;
     setenv("OMP_WAIT_POLICY", "passive", 1);
-    execv("/proc/self/exe", argv);  // returns only if it fails, and then nothing but speed is lost
+    std::error_code error;
+    const auto self = std::filesystem::read_symlink("/proc/self/exe", error);
+    if (!error) execv(self.c_str(), argv);  // returns only if it fails, and then nothing but speed is lost
     return;
   }
 }
