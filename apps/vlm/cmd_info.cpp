@@ -17,12 +17,6 @@ namespace info {
 
 namespace fs = std::filesystem;
 
-std::string shape_of(const TensorInfo& tensor) {
-  std::string out;
-  for (const int64_t n : tensor.shape) out += (out.empty() ? "" : " x ") + std::to_string(n);
-  return out.empty() ? "scalar" : out;
-}
-
 nlohmann::ordered_json of_file(const fs::path& file, bool tensors) {
   const SafetensorsFile stored(file);
   nlohmann::ordered_json out;

@@ -1,5 +1,4 @@
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/stack.h>
 
 #include "vlm/core/error.h"
 #include "vlm/golden/case.h"

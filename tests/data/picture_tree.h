@@ -1,8 +1,6 @@
 #pragma once
 /// Small trees of made-up pictures for the tests of imports, and a reader for what imports write.
 
-#include <unistd.h>
-
 #include <cstdint>
 #include <cstdlib>
 #include <filesystem>
@@ -10,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "temporary_folder.h"
 #include "vlm/data/image_encode.h"
 #include "vlm/io/atomic_file.h"
 
@@ -17,24 +16,7 @@ namespace vlm::testing_pictures {
 
 namespace fs = std::filesystem;
 
-/// A folder that is gone at the end of the test.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    static int number = 0;
-    path_ = fs::temp_directory_path() / ("vlm_pictures_" + std::to_string(::getpid()) + "_" + std::to_string(number++));
-    fs::create_directories(path_);
-  }
-  ~TemporaryFolder() {
-    std::error_code error;
-    fs::remove_all(path_, error);
-  }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
+using testing::TemporaryFolder;
 
 /// A PNG of two colors that depend on `seed`, so that pictures of different seeds differ.
 inline std::string made_up_png(int height, int width, int seed, int channels = 4) {
