@@ -10,6 +10,8 @@
 #include "vlm/io/safetensors.h"
 #include "vlm/models/clip/clip.h"
 #include "vlm/models/clip/names.h"
+#include "vlm/models/blip/blip.h"
+#include "vlm/models/coca/coca.h"
 
 namespace vlm {
 
@@ -24,17 +26,33 @@ constexpr const char* weight_files[] = {"open_clip_model.safetensors", "open_cli
 
 using Factory = std::unique_ptr<Model> (*)(const Config& config);
 
+std::unique_ptr<Model> make_clip(const ClipConfig& config) {
+  if (config.has_multimodal) return std::make_unique<CocaModel>(config);
+  return std::make_unique<ClipModel>(config);
+}
+
+std::unique_ptr<Model> make_clip_from(const Config& config) {
+  ClipConfig clip;
+  config.read(clip);
+  return make_clip(clip);
+}
+
 const Registry<Factory>& families() {
   static const Registry<Factory> table = [] {
     Registry<Factory> out("model family");
-    out.add("clip", [](const Config& config) -> std::unique_ptr<Model> {
-      ClipConfig clip;
-      config.read(clip);
-      return std::make_unique<ClipModel>(clip);
+    for (const char* name : {"clip", "siglip", "coca"}) out.add(name, make_clip_from);
+    out.add("blip", [](const Config& config) -> std::unique_ptr<Model> {
+      return make_blip(BlipConfig::from_hf(config.to_json().dump(), "the recipe's model"), {});
     });
     return out;
   }();
   return table;
+}
+
+/// "clip" where an HF configuration does not say.
+std::string hf_model_type(const std::string& text) {
+  const auto json = nlohmann::json::parse(text, nullptr, false);
+  return json.is_object() && json.contains("model_type") && json["model_type"].is_string() ? json["model_type"].get<std::string>() : "clip";
 }
 
 }  // namespace model_folder
@@ -72,13 +90,17 @@ LoadedModel load_model(const fs::path& folder, const ModelLoadOptions& options) 
   const fs::path config_file = folder / (out.layout == "open_clip" ? model_folder::open_clip_config : "config.json");
   const std::string text = read_file(config_file, 10'000'000);
   TensorMap weights = read_safetensors(out.weights);
-  ClipConfig config = out.layout == "open_clip" ? ClipConfig::from_open_clip(text, config_file.string())
-                                                : ClipConfig::from_hf(text, config_file.string());
-  if (is_hf_clip(weights)) weights = clip_from_hf(weights);
-  weights = normalize_open_clip(weights, config.custom_text);
-  auto model = std::make_unique<ClipModel>(config);
-  out.report = load_state(model->state(), weights, out.weights.string(), options.strict);
-  out.model = std::move(model);
+  if (out.layout == "hf" && model_folder::hf_model_type(text) == "blip") {
+    weights = normalize_blip(weights);
+    out.model = make_blip(BlipConfig::from_hf(text, config_file.string()), weights);
+  } else {
+    const ClipConfig config = out.layout == "open_clip" ? ClipConfig::from_open_clip(text, config_file.string())
+                                                        : ClipConfig::from_hf(text, config_file.string());
+    if (is_hf_clip(weights)) weights = clip_from_hf(weights);
+    weights = normalize_open_clip(weights, config.custom_text);
+    out.model = model_folder::make_clip(config);
+  }
+  out.report = load_state(out.model->state(), weights, out.weights.string(), options.strict);
   return out;
 }
 
@@ -102,10 +124,16 @@ void save_open_clip_folder(const fs::path& folder, const Model& model, const nlo
 }
 
 void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::ordered_json& preprocessor_config) {
-  const auto* clip = dynamic_cast<const ClipModel*>(&model);
-  if (!clip) fail("only CLIP models can be written in HF's layout, not ", model.family());
-  const auto config = clip->architecture().to_hf();
-  write_safetensors(folder / "model.safetensors", clip_to_hf(weights_of(model)));
+  nlohmann::ordered_json config;
+  if (const auto* clip = dynamic_cast<const ClipModel*>(&model)) {
+    config = clip->architecture().to_hf();
+    write_safetensors(folder / "model.safetensors", clip_to_hf(weights_of(model)));
+  } else if (dynamic_cast<const BlipModel*>(&model)) {
+    config = model.config();
+    write_safetensors(folder / "model.safetensors", weights_of(model));
+  } else {
+    fail("HF's layout has no place for a ", model.family(), " model; write it in open_clip's");
+  }
   write_file_atomically(folder / "config.json", config.dump(2) + "\n");
   write_file_atomically(folder / "preprocessor_config.json", preprocessor_config.dump(2) + "\n");
 }

@@ -6,11 +6,27 @@
 
 #include <nlohmann/json.hpp>
 
+#include "vlm/core/error.h"
+#include "vlm/models/layers/modified_resnet.h"
+#include "vlm/models/siglip/tower.h"
+
 namespace vlm {
+
+std::shared_ptr<VisionTower> make_vision_tower(const ClipConfig& config) {
+  const auto& v = config.vision_cfg;
+  if (v.siglip_tower) {
+    if (config.embed_dim != v.siglip.width) {
+      fail_usage("embed_dim must be the width of SigLIP's image tower, ", v.siglip.width, ", not ", config.embed_dim);
+    }
+    return std::make_shared<SiglipVision>(v.siglip, v.image_height(), v.image_width());
+  }
+  if (v.is_resnet()) return std::make_shared<ModifiedResNet>(v, config.embed_dim);
+  return std::make_shared<VisionTransformer>(v, config.embed_dim);
+}
 
 ClipModel::ClipModel(const ClipConfig& config) : config_(config) {
   const std::vector<int64_t> shape = config.nonscalar_logit_scale ? std::vector<int64_t>{1} : std::vector<int64_t>{};
-  visual = register_module("visual", std::make_shared<VisionTransformer>(config.vision_cfg, config.embed_dim));
+  visual = register_module("visual", make_vision_tower(config));
   text_ = std::make_shared<TextTransformer>(config.text_cfg, config.embed_dim);
   if (config.custom_text) {
     register_module("text", text_);

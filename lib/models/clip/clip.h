@@ -1,5 +1,5 @@
 #pragma once
-/// CLIP (Radford et al., arXiv 2103.00020) under the weight names of OpenAI and open_clip.
+/// CLIP (Radford et al., arXiv 2103.00020) and SigLIP (arXiv 2303.15343) under the weight names of OpenAI and open_clip.
 
 #include <memory>
 
@@ -8,12 +8,15 @@
 
 namespace vlm {
 
+/// The image tower that a configuration asks for.
+std::shared_ptr<VisionTower> make_vision_tower(const ClipConfig& config);
+
 class ClipModel : public torch::nn::Module, public Model, public DualEncoder {
  public:
   explicit ClipModel(const ClipConfig& config);
 
   // Model
-  std::string family() const override { return "clip"; }
+  std::string family() const override { return config_.is_siglip() ? "siglip" : "clip"; }
   std::vector<NamedTensor> state() const override { return module_state(*this); }
   std::vector<NamedTensor> trainable() const override;
   void set_training(bool on) override { torch::nn::Module::train(on); }
@@ -34,7 +37,9 @@ class ClipModel : public torch::nn::Module, public Model, public DualEncoder {
   Tensor encode_image(const Tensor& pixels) const { return visual->forward(pixels).features; }
   Tensor encode_text(const Tensor& ids) const { return text_->forward(ids).features; }
 
-  std::shared_ptr<VisionTransformer> visual;
+  const TextTransformer& text() const { return *text_; }
+
+  std::shared_ptr<VisionTower> visual;
 
  private:
   ClipConfig config_;

@@ -62,7 +62,7 @@ Tensor TextTransformer::allowed_with_cls(const Tensor& ids) const {
   return causal.unsqueeze(0).logical_and(visible.unsqueeze(1));
 }
 
-TextOutput TextTransformer::forward(const Tensor& ids, Trace* trace) const {
+TextOutput TextTransformer::forward(const Tensor& ids, Trace* trace, const Tensor& key_mask) const {
   if (ids.dim() != 2 || ids.size(1) > config_.context_length) {
     fail("the text tower takes ids [B, up to ", config_.context_length, "], not ", ids.sizes());
   }
@@ -73,9 +73,16 @@ TextOutput TextTransformer::forward(const Tensor& ids, Trace* trace) const {
     const Tensor allowed = allowed_with_cls(ids).unsqueeze(1);                            // [B, 1, L + 1, L + 1]
     mask = at::zeros(allowed.sizes(), x.options()).masked_fill_(allowed.logical_not(), -std::numeric_limits<double>::infinity());
   }
+  bool causal = !config_.embed_cls && !config_.no_causal_mask;
+  if (key_mask.defined() && !config_.embed_cls) {
+    Tensor seen = key_mask.ne(0).view({ids.size(0), 1, 1, ids.size(1)});
+    if (causal) seen = seen.logical_and(at::ones({ids.size(1), ids.size(1)}, ids.options().dtype(at::kBool)).tril());
+    mask = at::zeros(seen.sizes(), x.options()).masked_fill_(seen.logical_not(), std::numeric_limits<float>::lowest());
+    causal = false;
+  }
   x = x + positional_embedding.slice(0, 0, x.size(1)).to(x.scalar_type());
   if (trace) trace->embeds = x;
-  x = transformer->forward(x, mask, !config_.embed_cls && !config_.no_causal_mask, trace ? &trace->blocks : nullptr);
+  x = transformer->forward(x, mask, causal, trace ? &trace->blocks : nullptr);
 
   Tensor pooled, tokens;
   if (config_.embed_cls) {

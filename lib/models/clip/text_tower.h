@@ -15,8 +15,8 @@ struct TextOutput {
 class TextTransformer : public torch::nn::Module {
  public:
   TextTransformer(const TextConfig& config, int64_t embed_dim);
-  /// ids: [B, L], L up to the context length.
-  TextOutput forward(const Tensor& ids, Trace* trace = nullptr) const;
+  /// ids: [B, L], L up to the context length; key_mask: [B, L], 0 for ids that are not to be seen (undefined: all are).
+  TextOutput forward(const Tensor& ids, Trace* trace = nullptr, const Tensor& key_mask = {}) const;
   /// Which key each query may see with embed_cls: bool [B, L + 1, L + 1]. The key mask is shifted by one position, as the
   /// released CoCa weights were trained with it.
   Tensor allowed_with_cls(const Tensor& ids) const;

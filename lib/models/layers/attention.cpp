@@ -1,7 +1,6 @@
 #include "vlm/models/layers/attention.h"
 
 #include <ATen/ops/empty.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/zeros.h>
@@ -9,14 +8,11 @@
 #include <cmath>
 
 #include "vlm/core/error.h"
+#include "vlm/models/layers/packed_linear.h"
 
 namespace vlm {
 
 namespace attention {
-
-Tensor split_heads(const Tensor& x, int64_t heads) {  // [B, L, D] -> [B, H, L, d]
-  return x.view({x.size(0), x.size(1), heads, x.size(2) / heads}).transpose(1, 2);
-}
 
 Tensor merge_heads(const Tensor& x) {  // [B, H, L, d] -> [B, L, D]
   return x.transpose(1, 2).reshape({x.size(0), x.size(2), x.size(1) * x.size(3)});
@@ -57,18 +53,43 @@ MultiheadAttention::MultiheadAttention(int64_t width, int64_t heads, std::option
 
 Tensor MultiheadAttention::forward(const Tensor& x, const Tensor& mask, bool causal) const {
   if (!in_proj_weight.defined()) return forward_cross(x, x, mask);
-  const auto qkv = at::linear(x, in_proj_weight, in_proj_bias).chunk(3, -1);     // 3 x [B, L, D]
+  const auto qkv = inference_linear(x, in_proj_weight, in_proj_bias, packed).chunk(3, -1);     // 3 x [B, L, D]
   return out_proj->forward(attend(qkv[0], qkv[1], qkv[2], heads_, mask, causal));  // [B, L, D]
 }
 
+namespace attention {
+
+/// The weights of q, k and v, whichever way they are stored.
+std::vector<Tensor> projections(const MultiheadAttention& a) {
+  if (a.in_proj_weight.defined()) return a.in_proj_weight.chunk(3);
+  return {a.q_proj_weight, a.k_proj_weight, a.v_proj_weight};
+}
+
+}  // namespace attention
+
 Tensor MultiheadAttention::forward_cross(const Tensor& query, const Tensor& context, const Tensor& mask) const {
-  const auto biases = in_proj_bias.chunk(3);
-  const auto weights = in_proj_weight.defined() ? in_proj_weight.chunk(3)
-                                                : std::vector<Tensor>{q_proj_weight, k_proj_weight, v_proj_weight};
-  const Tensor q = at::linear(query, weights[0], biases[0]);      // [B, Lq, D]
-  const Tensor k = at::linear(context, weights[1], biases[1]);    // [B, Lk, D]
-  const Tensor v = at::linear(context, weights[2], biases[2]);    // [B, Lk, D]
-  return out_proj->forward(attend(q, k, v, heads_, mask));        // [B, Lq, D]
+  const auto weights = attention::projections(*this), biases = in_proj_bias.chunk(3);
+  const Tensor q = inference_linear(query, weights[0], biases[0]);      // [B, Lq, D]
+  const Tensor k = inference_linear(context, weights[1], biases[1]);    // [B, Lk, D]
+  const Tensor v = inference_linear(context, weights[2], biases[2]);    // [B, Lk, D]
+  return out_proj->forward(attend(q, k, v, heads_, mask));              // [B, Lq, D]
+}
+
+Tensor MultiheadAttention::forward_cached(const Tensor& x, KeyValueCache& cache, const Tensor& mask) const {
+  const auto qkv = inference_linear(x, in_proj_weight, in_proj_bias, packed).chunk(3, -1);  // 3 x [R, n, D]
+  cache.append(split_heads(qkv[1], heads_), split_heads(qkv[2], heads_));
+  return out_proj->forward(attend_cached(qkv[0], cache.keys(), cache.values(), heads_, mask));
+}
+
+std::pair<Tensor, Tensor> MultiheadAttention::keys_of(const Tensor& context) const {
+  const auto weights = attention::projections(*this), biases = in_proj_bias.chunk(3);
+  return {split_heads(inference_linear(context, weights[1], biases[1]), heads_).contiguous(),
+          split_heads(inference_linear(context, weights[2], biases[2]), heads_).contiguous()};
+}
+
+Tensor MultiheadAttention::forward_keys(const Tensor& query, const Tensor& keys, const Tensor& values) const {
+  const Tensor q = inference_linear(query, attention::projections(*this)[0], in_proj_bias.chunk(3)[0]);
+  return out_proj->forward(attend_cached(q, keys, values, heads_));
 }
 
 CustomAttention::CustomAttention(int64_t width, int64_t heads, const CustomAttentionOptions& options) : heads_(heads) {
@@ -87,10 +108,10 @@ CustomAttention::CustomAttention(int64_t width, int64_t heads, const CustomAtten
 }
 
 Tensor CustomAttention::forward(const Tensor& x, const Tensor& mask, bool causal) const {
-  const auto qkv = at::linear(x, in_proj_weight, in_proj_bias).chunk(3, -1);
-  Tensor q = attention::split_heads(qkv[0], heads_), k = attention::split_heads(qkv[1], heads_);  // [B, H, L, d]
+  const auto qkv = inference_linear(x, in_proj_weight, in_proj_bias).chunk(3, -1);
+  Tensor q = split_heads(qkv[0], heads_), k = split_heads(qkv[1], heads_);  // [B, H, L, d]
   if (ln_q) q = ln_q->forward(q), k = ln_k->forward(k);
-  Tensor y = attention::attend_heads(q, k, attention::split_heads(qkv[2], heads_), mask, causal);
+  Tensor y = attention::attend_heads(q, k, split_heads(qkv[2], heads_), mask, causal);
   if (head_scale.defined()) y = y * head_scale;
   y = attention::merge_heads(y);                                                                  // [B, L, D]
   if (ln_inner) y = ln_inner->forward(y);

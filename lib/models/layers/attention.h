@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "vlm/models/layers/basic.h"
+#include "vlm/models/layers/kv_cache.h"
 
 namespace vlm {
 
@@ -20,6 +21,14 @@ class MultiheadAttention : public torch::nn::Module {
   /// query: [B, Lq, D], context: [B, Lk, Dk] (keys and values alike).
   Tensor forward_cross(const Tensor& query, const Tensor& context, const Tensor& mask = {}) const;
 
+  /// The next tokens of a decoder: x: [R, n, D] attends to the cache and itself; mask as decoding_mask() gives it.
+  Tensor forward_cached(const Tensor& x, KeyValueCache& cache, const Tensor& mask) const;
+  /// Keys and values of a context [B, L, Dk]: [B, H, L, d] each, for any number of calls of forward_keys().
+  std::pair<Tensor, Tensor> keys_of(const Tensor& context) const;
+  /// query: [R, n, D], R = B K rows, K of which share the keys of a picture.
+  Tensor forward_keys(const Tensor& query, const Tensor& keys, const Tensor& values) const;
+
+  Tensor packed;                                          ///< in_proj_weight laid out for inference
   Tensor in_proj_weight;                                  ///< [3D, D]: q, k, v; absent when the key width differs
   Tensor q_proj_weight, k_proj_weight, v_proj_weight;     ///< [D, D], [D, Dk], [D, Dk]; present then
   Tensor in_proj_bias;                                    ///< [3D]

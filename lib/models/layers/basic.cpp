@@ -8,13 +8,14 @@
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <cmath>
+
+#include "vlm/models/layers/packed_linear.h"
 
 namespace vlm {
 
@@ -47,7 +48,7 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias) {
   }
 }
 
-Tensor Linear::forward(const Tensor& x) const { return at::linear(x, weight, bias); }
+Tensor Linear::forward(const Tensor& x) const { return inference_linear(x, weight, bias, packed); }
 
 LayerNorm::LayerNorm(int64_t width, double eps) : eps_(eps) {
   weight = register_parameter("weight", at::ones({width}));

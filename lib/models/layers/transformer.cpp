@@ -46,6 +46,14 @@ Tensor ResidualBlock::forward(Tensor x, const Tensor& mask, bool causal) const {
   return x + (ls_2 ? ls_2->forward(y) : y);  // [B, L, D]
 }
 
+Tensor ResidualBlock::forward_cached(Tensor x, KeyValueCache& cache, const Tensor& mask) const {
+  if (!attn) fail("blocks of the custom type cannot decode token by token");
+  Tensor y = attn->forward_cached(ln_1->forward(x), cache, mask);
+  x = x + (ls_1 ? ls_1->forward(y) : y);
+  y = mlp->forward(ln_2->forward(x));
+  return x + (ls_2 ? ls_2->forward(y) : y);  // [R, n, D]
+}
+
 Transformer::Transformer(int64_t width, int64_t layers, int64_t heads, const BlockOptions& options) {
   resblocks = register_module("resblocks", std::make_shared<LayerList<ResidualBlock>>());
   for (int64_t i = 0; i < layers; ++i) resblocks->add(std::make_shared<ResidualBlock>(width, heads, options));

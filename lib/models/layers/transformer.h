@@ -28,6 +28,8 @@ class ResidualBlock : public torch::nn::Module {
   ResidualBlock(int64_t width, int64_t heads, const BlockOptions& options);
   /// x: [B, L, D].
   Tensor forward(Tensor x, const Tensor& mask, bool causal) const;
+  /// The next tokens of a decoder, x: [R, n, D]; mask as decoding_mask() gives it.
+  Tensor forward_cached(Tensor x, KeyValueCache& cache, const Tensor& mask) const;
 
   std::shared_ptr<LayerNorm> ln_1, ln_2, ln_attn;
   std::shared_ptr<MultiheadAttention> attn;       ///< of the default block

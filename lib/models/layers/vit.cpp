@@ -108,9 +108,11 @@ VisionTransformer::VisionTransformer(const VisionConfig& config, int64_t embed_d
   } else {
     fail_usage("vision_cfg.pos_embed_type must be learnable or sin_cos_2d, not '", config.pos_embed_type, "'");
   }
-  if (config.pool_type != "tok" && config.pool_type != "avg") fail_usage("vision_cfg.pool_type must be tok or avg, not '", config.pool_type, "'");
+  if (config.pool_type != "tok" && config.pool_type != "avg" && config.pool_type != "ggem") {
+    fail_usage("vision_cfg.pool_type must be tok, avg or ggem, not '", config.pool_type, "'");
+  }
   if (!config.no_ln_pre) ln_pre = register_module("ln_pre", std::make_shared<LayerNorm>(width, eps));
-  transformer = register_module("transformer", std::make_shared<Transformer>(width, config.layers, width / config.head_width, config));
+  transformer = register_module("transformer", std::make_shared<Transformer>(width, config.depth(), width / config.head_width, config));
   int64_t pooled = width;
   const std::string& pooler = config.attentional_pool;
   if (pooler == "true" || pooler == "parallel" || pooler == "cascade") {
@@ -122,6 +124,10 @@ VisionTransformer::VisionTransformer(const VisionConfig& config, int64_t embed_d
     }
   } else if (pooler != "false") {
     fail_usage("vision_cfg.attentional_pool must be false, true, parallel or cascade, not '", pooler, "'");
+  }
+  if (config.pool_type == "ggem") {
+    const int64_t groups = config.ggem_groups > 0 ? config.ggem_groups : width / config.head_width;
+    ggem = register_module("ggem", std::make_shared<GGeM>(pooled, groups, config.ggem_p_init, config.ggem_eps));
   }
   ln_post = register_module("ln_post", std::make_shared<LayerNorm>(pooled, eps));
   proj = register_parameter("proj", at::empty({pooled, embed_dim}));
@@ -148,6 +154,7 @@ VisionOutput VisionTransformer::forward(const Tensor& image, Trace* trace) const
   x = transformer->forward(x, {}, false, trace ? &trace->blocks : nullptr);
 
   const auto pool = [&](const Tensor& states) {
+    if (ggem) return ggem->forward(states.slice(1, 1));
     return config_.pool_type == "avg" ? states.slice(1, 1).mean(1) : states.select(1, 0);
   };
   Tensor pooled, tokens;

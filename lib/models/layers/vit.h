@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "vlm/models/clip/config.h"
+#include "vlm/models/layers/ggem.h"
 #include "vlm/models/layers/transformer.h"
+#include "vlm/models/layers/vision_tower.h"
 
 namespace vlm {
 
@@ -34,22 +36,11 @@ Tensor resize_position_table(const Tensor& table, int64_t height, int64_t width,
 /// A table of positions for another length, linear. table: [L, D].
 Tensor resize_text_position_table(const Tensor& table, int64_t length);
 
-struct VisionOutput {
-  Tensor features;  ///< [B, E] (with pooling "parallel" or "cascade": [B, 1, E]); not normalised
-  Tensor tokens;    ///< [B, N, D] or the pooler's queries
-};
-
-/// Intermediate results, for those who want to look inside.
-struct Trace {
-  Tensor embeds;               ///< what enters the first block
-  std::vector<Tensor> blocks;  ///< what leaves each block
-};
-
-class VisionTransformer : public torch::nn::Module {
+class VisionTransformer : public VisionTower {
  public:
   VisionTransformer(const VisionConfig& config, int64_t embed_dim);
   /// image: [B, 3, H, W].
-  VisionOutput forward(const Tensor& image, Trace* trace = nullptr) const;
+  VisionOutput forward(const Tensor& image, Trace* trace = nullptr) const override;
 
   Tensor class_embedding;        ///< [D]
   Tensor positional_embedding;   ///< [N + 1, D]
@@ -58,6 +49,7 @@ class VisionTransformer : public torch::nn::Module {
   std::shared_ptr<LayerNorm> ln_pre, ln_post;
   std::shared_ptr<Transformer> transformer;
   std::shared_ptr<AttentionalPooler> attn_pool, attn_pool_contrastive;
+  std::shared_ptr<GGeM> ggem;
 
  private:
   Tensor patches(const Tensor& image) const;

@@ -1,0 +1,177 @@
+#include "vlm/models/blip/blip.h"
+
+#include <ATen/ops/ones.h>
+#include <ATen/ops/softmax.h>
+
+#include <nlohmann/json.hpp>
+
+#include "vlm/core/error.h"
+#include "vlm/core/strings.h"
+
+namespace vlm {
+
+BlipModel::BlipModel(const BlipConfig& config, const char* head) : config_(config) {
+  config_.head = head;
+  vision_model = register_module("vision_model", std::make_shared<BlipVision>(config.vision));
+}
+
+nlohmann::ordered_json BlipModel::config() const { return config_.to_hf(); }
+
+BlipDecoder::BlipDecoder(const BertOptions& options) {
+  bert = register_module("bert", std::make_shared<BertModel>(options));
+  cls = register_module("cls", std::make_shared<BertLmHead>(options));
+}
+
+Tensor BlipDecoder::forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder) const {
+  return cls->forward(bert->forward(ids, additive_causal_mask(ids.size(1), mask), encoder), bert->word_embeddings());
+}
+
+namespace blip {
+
+class State : public DecoderState {
+ public:
+  State(const BlipDecoder& decoder, const Tensor& encoder) : decoder_(decoder), cache_(decoder.bert->begin(encoder)) {}
+
+  Tensor step(const Tensor& ids, const Tensor& mask) override {
+    const Tensor x = decoder_.bert->step(ids, mask, cache_);                                   // [R, n, D]
+    return decoder_.cls->forward(x.select(1, -1), decoder_.bert->word_embeddings());           // [R, V]
+  }
+  void select(const Tensor& rows) override { cache_.select(rows); }
+
+ private:
+  const BlipDecoder& decoder_;
+  BertCache cache_;
+};
+
+GenerationTokens tokens(const BlipConfig& config) {
+  return {.begin = config.bos, .end = config.sep, .pad = config.pad, .max_length = config.text.positions};
+}
+
+void check_width(const BlipConfig& config) {
+  if (config.text.cross_attention && config.text.encoder_width != config.vision.width) {
+    fail("BLIP's text_config.encoder_hidden_size (", config.text.encoder_width, ") must be the width of the image tower (", config.vision.width, ")");
+  }
+}
+
+}  // namespace blip
+
+std::unique_ptr<DecoderState> BlipDecoder::begin(const Tensor& encoder) const { return std::make_unique<blip::State>(*this, encoder); }
+
+BlipCaptioner::BlipCaptioner(const BlipConfig& config) : BlipModel(config, "caption") {
+  blip::check_width(config);
+  text_decoder = register_module("text_decoder", std::make_shared<BlipDecoder>(config.text));
+  torch::nn::Module::train(false);
+}
+
+Tensor blip_prompt(const Tensor& ids, const GenerationTokens& tokens) {
+  if (ids.dim() != 2 || ids.size(1) < 2) fail("a prompt of BLIP needs its opening and closing ids, [B, L] with L of at least 2, not ", ids.sizes());
+  const Tensor prompt = ids.slice(1, 0, -1).clone();
+  prompt.select(1, 0).fill_(tokens.begin);
+  return prompt;
+}
+
+GenerationTokens BlipCaptioner::generation_tokens() const { return blip::tokens(config_); }
+
+BlipAnswerer::BlipAnswerer(const BlipConfig& config) : BlipModel(config, "vqa") {
+  blip::check_width(config);
+  if (config.text.encoder_width != config.text.width) {
+    fail("BLIP's text_config.hidden_size (", config.text.width, ") must equal encoder_hidden_size (", config.text.encoder_width,
+         ") for question answering: the answer looks at the question's states");
+  }
+  text_encoder = register_module("text_encoder", std::make_shared<BertModel>(config.text));
+  text_decoder = register_module("text_decoder", std::make_shared<BlipDecoder>(config.text));
+  torch::nn::Module::train(false);
+}
+
+Tensor BlipAnswerer::encode_question(const Tensor& image, const Tensor& question, const Tensor& mask) const {
+  return text_encoder->forward(question, additive_key_mask(mask), image);
+}
+
+std::unique_ptr<DecoderState> BlipAnswerer::begin_answer(const Tensor& pixels, const Tensor& question, const Tensor& mask) {
+  // Padding of the question stays visible to the answer, as in the reference (specs: clip, 5.3).
+  return text_decoder->begin(encode_question(encode_image(pixels), question, mask));
+}
+
+GenerationTokens BlipAnswerer::generation_tokens() const { return blip::tokens(config_); }
+
+BlipRetriever::BlipRetriever(const BlipConfig& config) : BlipModel(config, "retrieval") {
+  blip::check_width(config);
+  text_encoder = register_module("text_encoder", std::make_shared<BertModel>(config.text));
+  vision_proj = register_module("vision_proj", std::make_shared<Linear>(config.vision.width, config.joint_width));
+  text_proj = register_module("text_proj", std::make_shared<Linear>(config.text.width, config.joint_width));
+  itm_head = register_module("itm_head", std::make_shared<Linear>(config.text.width, 2));
+  torch::nn::Module::train(false);
+}
+
+Tensor BlipRetriever::encode_text(const Tensor& ids, const Tensor& mask) const { return text_encoder->forward(ids, additive_key_mask(mask)); }
+
+std::pair<Tensor, Tensor> BlipRetriever::match_logits(const Tensor& image, const Tensor& ids, const Tensor& mask) const {
+  const Tensor states = text_encoder->forward(ids, additive_key_mask(mask), image);  // [B, L, D]
+  return {itm_head->forward(states.select(1, 0)), states};
+}
+
+Tensor BlipRetriever::match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) {
+  return at::softmax(match_logits(encode_image(pixels), ids, mask).first, 1).select(1, 1);
+}
+
+Tensor BlipRetriever::logit_scale() const { return at::ones({}); }
+
+std::unique_ptr<BlipModel> make_blip(BlipConfig config, const TensorMap& weights) {
+  if (config.head.empty()) {
+    const auto holds = [&](const char* prefix) {
+      const auto it = weights.lower_bound(prefix);
+      return it != weights.end() && starts_with(it->first, prefix);
+    };
+    config.head = holds("text_decoder.") ? (holds("text_encoder.") ? "vqa" : "caption") : holds("itm_head.") ? "retrieval" : "";
+  }
+  if (config.head == "caption") return std::make_unique<BlipCaptioner>(config);
+  if (config.head == "vqa") return std::make_unique<BlipAnswerer>(config);
+  if (config.head == "retrieval") return std::make_unique<BlipRetriever>(config);
+  fail("this BLIP model is neither for captioning, nor for question answering, nor for retrieval: it has no text_decoder.* and no itm_head.*");
+}
+
+namespace blip {
+
+bool ends_with(const std::string& text, const std::string& end) {
+  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
+}
+
+void replace(std::string& text, const std::string& from, const std::string& to) {
+  const size_t at = text.find(from);
+  if (at != std::string::npos) text.replace(at, from.size(), to);
+}
+
+/// visual_encoder.blocks.0.norm1.weight -> vision_model.encoder.layers.0.layer_norm1.weight, and so on.
+std::string from_original(std::string name) {
+  if (!starts_with(name, "visual_encoder.")) return name;
+  replace(name, "visual_encoder.", "vision_model.");
+  replace(name, "vision_model.cls_token", "vision_model.embeddings.class_embedding");
+  replace(name, "vision_model.pos_embed", "vision_model.embeddings.position_embedding");
+  replace(name, "vision_model.patch_embed.proj", "vision_model.embeddings.patch_embedding");
+  replace(name, "vision_model.norm.", "vision_model.post_layernorm.");
+  replace(name, ".blocks.", ".encoder.layers.");
+  replace(name, ".norm1.", ".layer_norm1.");
+  replace(name, ".norm2.", ".layer_norm2.");
+  replace(name, ".attn.proj.", ".self_attn.projection.");
+  replace(name, ".attn.qkv.", ".self_attn.qkv.");
+  return name;
+}
+
+}  // namespace blip
+
+TensorMap normalize_blip(const TensorMap& weights) {
+  const bool original = weights.count("visual_encoder.cls_token") > 0;
+  TensorMap out;
+  for (const auto& [name, tensor] : weights) {
+    if (blip::ends_with(name, "cls.predictions.decoder.weight") || blip::ends_with(name, "cls.predictions.decoder.bias") ||
+        blip::ends_with(name, "embeddings.position_ids")) {
+      continue;
+    }
+    // The original's momentum copies and queues serve its pretraining only.
+    if (original && (name.find("_m.") != std::string::npos || blip::ends_with(name, "queue") || name == "temp" || name == "ptr_queue" || name == "queue_ptr" || name == "idx_queue")) continue;
+    out.emplace(original ? blip::from_original(name) : name, tensor);
+  }
+  return out;
+}
+
+}  // namespace vlm
