@@ -45,7 +45,7 @@ RetrievalRecall retrieval_recall(const Tensor& similarity, const std::vector<std
   const int64_t images = scores.size(0), texts = scores.size(1);
   const float* data = scores.const_data_ptr<float>();
   std::vector<std::vector<int64_t>> owners(static_cast<size_t>(texts));
-  std::vector<int64_t> image_ranks, text_ranks;
+  RetrievalRecall out;
   for (int64_t i = 0; i < images; ++i) {
     const auto& right = relevant[static_cast<size_t>(i)];
     if (right.empty()) fail("retrieval: picture ", i, " has no text");
@@ -53,17 +53,16 @@ RetrievalRecall retrieval_recall(const Tensor& similarity, const std::vector<std
       if (text < 0 || text >= texts) fail("retrieval: picture ", i, " names text ", text, " of ", texts);
       owners[static_cast<size_t>(text)].push_back(i);
     }
-    image_ranks.push_back(retrieval::best_rank(data + i * texts, texts, 1, right));
+    out.image_ranks.push_back(retrieval::best_rank(data + i * texts, texts, 1, right));
   }
   for (int64_t t = 0; t < texts; ++t) {
     const auto& right = owners[static_cast<size_t>(t)];
     if (right.empty()) fail("retrieval: text ", t, " has no picture");
-    text_ranks.push_back(retrieval::best_rank(data + t, images, texts, right));
+    out.text_ranks.push_back(retrieval::best_rank(data + t, images, texts, right));
   }
-  RetrievalRecall out;
   for (const int64_t k : ks) {
-    out.image_to_text[k] = retrieval::share_below(image_ranks, k);
-    out.text_to_image[k] = retrieval::share_below(text_ranks, k);
+    out.image_to_text[k] = retrieval::share_below(out.image_ranks, k);
+    out.text_to_image[k] = retrieval::share_below(out.text_ranks, k);
   }
   out.image_to_text_mean = retrieval::mean_of(out.image_to_text);
   out.text_to_image_mean = retrieval::mean_of(out.text_to_image);
@@ -83,6 +82,24 @@ RetrievalRecall retrieval_recall(const Tensor& similarity, const Tensor& owner, 
     relevant[static_cast<size_t>(image)].push_back(t);
   }
   return retrieval_recall(similarity, relevant, ks);
+}
+
+PairMetrics pair_metrics(const Tensor& similarity, const std::vector<int64_t>& ks) {
+  if (similarity.dim() != 2 || similarity.size(0) != similarity.size(1) || similarity.size(0) == 0) {
+    fail("retrieval of pairs needs similarities [N, N]: got ", similarity.sizes());
+  }
+  std::vector<std::vector<int64_t>> own(static_cast<size_t>(similarity.size(0)));
+  for (size_t i = 0; i < own.size(); ++i) own[i] = {static_cast<int64_t>(i)};
+  auto ranks = retrieval_recall(similarity, own, ks).image_ranks;
+  PairMetrics out;
+  for (const int64_t k : ks) out.recall[k] = retrieval::share_below(ranks, k);
+  for (const int64_t rank : ranks) out.mean_rank += static_cast<double>(rank) / static_cast<double>(ranks.size());
+  out.mean_rank += 1;
+  std::sort(ranks.begin(), ranks.end());
+  const size_t half = ranks.size() / 2;
+  const int64_t median = ranks.size() % 2 ? ranks[half] : (ranks[half - 1] + ranks[half]) / 2;
+  out.median_rank = static_cast<double>(median + 1);
+  return out;
 }
 
 }  // namespace vlm

@@ -14,6 +14,8 @@ using at::Tensor;
 struct RetrievalRecall {
   std::map<int64_t, double> image_to_text;  ///< K -> share of pictures with one of their texts among the first K
   std::map<int64_t, double> text_to_image;  ///< K -> share of texts whose picture is among the first K
+  std::vector<int64_t> image_ranks;         ///< of each picture the best rank of its texts, from 0
+  std::vector<int64_t> text_ranks;          ///< of each text the best rank of its pictures, from 0
   double image_to_text_mean = 0, text_to_image_mean = 0, mean = 0;  ///< over the Ks, and of the two
 };
 
@@ -25,5 +27,15 @@ RetrievalRecall retrieval_recall(const Tensor& similarity, const Tensor& owner, 
 /// is right for it.
 RetrievalRecall retrieval_recall(const Tensor& similarity, const std::vector<std::vector<int64_t>>& relevant,
                                  const std::vector<int64_t>& ks = {1, 5, 10});
+
+/// What open_clip reports of N pairs while it trains (specs: clip, 13).
+struct PairMetrics {
+  double mean_rank = 0;    ///< from 1
+  double median_rank = 0;  ///< from 1; of an even number of pairs the lower whole number
+  std::map<int64_t, double> recall;
+};
+
+/// similarity: [N, N], row i belongs to column i. Columns are ranked for each row; transpose for the other direction.
+PairMetrics pair_metrics(const Tensor& similarity, const std::vector<int64_t>& ks = {1, 5, 10});
 
 }  // namespace vlm

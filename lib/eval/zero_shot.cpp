@@ -1,8 +1,8 @@
 #include "vlm/eval/zero_shot.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/stack.h>
 
 #include "vlm/core/error.h"
 
@@ -67,9 +67,17 @@ Tensor zero_shot_classifier(const std::vector<std::string>& classes, const std::
   for (const auto& name : classes) {
     std::vector<std::string> texts;
     for (const auto& text : templates) texts.push_back(fill_template(text, name));
-    columns.push_back(zero_shot::unit(zero_shot::unit(embed(texts)).mean(0)));
+    columns.push_back(classifier_of(embed(texts), 1));
   }
-  return at::stack(columns, 1);  // [E, C]
+  return at::cat(columns, 1);  // [E, C]
+}
+
+Tensor classifier_of(const Tensor& embeddings, int64_t classes) {
+  if (embeddings.dim() != 2 || classes < 1 || embeddings.size(0) == 0 || embeddings.size(0) % classes != 0) {
+    fail("zero-shot: ", classes, " classes cannot share the embeddings ", embeddings.sizes());
+  }
+  const Tensor each = zero_shot::unit(embeddings).view({classes, embeddings.size(0) / classes, embeddings.size(1)});
+  return zero_shot::unit(each.mean(1)).t();
 }
 
 }  // namespace vlm

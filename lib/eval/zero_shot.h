@@ -24,8 +24,11 @@ ZeroShotAccuracy zero_shot_topk(const Tensor& logits, const Tensor& target, cons
 std::string fill_template(const std::string& text, const std::string& class_name);
 
 /// Class weights [E, C]: for each class the mean of its templates' unit vectors, brought to unit length again.
-/// `embed` turns texts into unit vectors [n, E].
+/// `embed` turns texts into vectors [n, E].
 Tensor zero_shot_classifier(const std::vector<std::string>& classes, const std::vector<std::string>& templates,
                             const std::function<Tensor(const std::vector<std::string>&)>& embed);
+
+/// The same from embeddings [C * T, E] of any length, the T templates of a class one after the other.
+Tensor classifier_of(const Tensor& embeddings, int64_t classes);
 
 }  // namespace vlm

@@ -1,7 +1,10 @@
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/stack.h>
 
 #include "vlm/core/error.h"
 #include "vlm/golden/case.h"
+#include "vlm/losses/accumulation.h"
 #include "vlm/losses/contrastive.h"
 #include "vlm/models/clip/clip.h"
 #include "vlm/models/state.h"
@@ -80,6 +83,31 @@ Result forward(const Case& c) {
   return result;
 }
 
+Result accumulated(const Case& c) {
+  ClipModel model(config_of(c));
+  load_state(model.state(), c.weights(), c.folder.string());
+  const auto micro_batches = c.params.at("accum_freq").get<int64_t>();
+  const auto embed = [&](int64_t j) {
+    const std::string number = "." + std::to_string(j);
+    return PairedFeatures{model.embed_images(c.in("image" + number)), model.embed_texts(c.in("ids" + number))};
+  };
+  const auto loss = [&](const PairedFeatures& all) { return contrastive_loss(all.image, all.text, model.logit_scale(), model.logit_bias()); };
+  const auto losses = accumulate_contrastive(micro_batches, embed, loss);
+  std::vector<Tensor> images, texts;
+  for (int64_t j = 0; j < micro_batches; ++j) {
+    const auto features = embed(j);
+    images.push_back(features.image.detach());
+    texts.push_back(features.text.detach());
+  }
+  Result result;
+  result.set("out.losses", at::stack(losses));
+  result.set("out.full_loss", loss({at::cat(images), at::cat(texts)}));
+  for (const auto& [name, tensor] : model.state()) {
+    if (tensor.grad().defined()) result.set("grad." + name, tensor.grad());
+  }
+  return result;
+}
+
 Result patch_dropout(const Case& c) {
   Result result;
   result.set("out.tokens", drop_patches(c.in("tokens"), c.in("keys"), c.params.at("prob")));
@@ -107,6 +135,7 @@ void add_model_operations(Operations& operations) {
   operations["clip.vit"] = model_operations::vit;
   operations["clip.text"] = model_operations::text;
   operations["clip.forward"] = model_operations::forward;
+  operations["clip.accum"] = model_operations::accumulated;
   operations["clip.patch_dropout"] = model_operations::patch_dropout;
   operations["clip.resize_pos_embed"] = model_operations::resize_pos_embed;
   operations["clip.resize_text_pos_embed"] = model_operations::resize_text_pos_embed;

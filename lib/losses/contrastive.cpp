@@ -42,12 +42,21 @@ Tensor contrastive_loss(const Tensor& image, const Tensor& text, const Tensor& l
 Tensor contrastive_loss_on_rank(const Tensor& image, const Tensor& text, const Tensor& all_image, const Tensor& all_text,
                                 const Tensor& logit_scale, const Tensor& logit_bias, int64_t rank, const ContrastiveOptions& options) {
   if (!options.local_loss) return contrastive_loss(all_image, all_text, logit_scale, logit_bias);
-  contrastive::check_pairs(image, text);
   const int64_t rows = image.size(0);
   const Tensor labels = at::arange(rows * rank, rows * (rank + 1), image.options().dtype(at::kLong));
-  const Tensor per_image = contrastive::similarity(image, all_text, logit_scale, logit_bias);  // [B, R B]
-  const Tensor per_text = contrastive::similarity(text, all_image, logit_scale, logit_bias);   // [B, R B]
-  return (at::cross_entropy_loss(per_image, labels) + at::cross_entropy_loss(per_text, labels)) / 2;
+  const auto logits = contrastive_logits_on_rank(image, text, all_image, all_text, logit_scale, logit_bias, options);
+  return (at::cross_entropy_loss(logits.per_image, labels) + at::cross_entropy_loss(logits.per_text, labels)) / 2;
+}
+
+ContrastiveLogits contrastive_logits_on_rank(const Tensor& image, const Tensor& text, const Tensor& all_image, const Tensor& all_text,
+                                             const Tensor& logit_scale, const Tensor& logit_bias, const ContrastiveOptions& options) {
+  contrastive::check_pairs(image, text);
+  if (!options.local_loss) {
+    const Tensor logits = contrastive::similarity(all_image, all_text, logit_scale, logit_bias);
+    return {logits, logits.t()};
+  }
+  return {contrastive::similarity(image, all_text, logit_scale, logit_bias),
+          contrastive::similarity(text, all_image, logit_scale, logit_bias)};
 }
 
 Tensor gather_shards(const std::vector<Tensor>& shards, int64_t rank, const ContrastiveOptions& options) {

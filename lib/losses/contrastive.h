@@ -30,6 +30,13 @@ Tensor contrastive_loss(const Tensor& image, const Tensor& text, const Tensor& l
 Tensor contrastive_loss_on_rank(const Tensor& image, const Tensor& text, const Tensor& all_image, const Tensor& all_text,
                                 const Tensor& logit_scale, const Tensor& logit_bias, int64_t rank, const ContrastiveOptions& options);
 
+/// The scores behind contrastive_loss_on_rank(): with local_loss [B, R B], else [R B, R B], differentiable as gathered.
+struct ContrastiveLogits {
+  Tensor per_image, per_text;
+};
+ContrastiveLogits contrastive_logits_on_rank(const Tensor& image, const Tensor& text, const Tensor& all_image, const Tensor& all_text,
+                                             const Tensor& logit_scale, const Tensor& logit_bias, const ContrastiveOptions& options);
+
 /// What rank `rank` holds after gathering the shards of all ranks: [R B, E]. With gather_with_grad all rows are
 /// differentiable; without, only its own rows are, and with local_loss not even these. Throws if the shards differ in shape.
 Tensor gather_shards(const std::vector<Tensor>& shards, int64_t rank, const ContrastiveOptions& options);
