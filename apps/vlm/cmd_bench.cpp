@@ -3,18 +3,24 @@
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
 
+#include <time.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
 #include <functional>
+#include <sstream>
 
 #include "command.h"
 #include "output.h"
 #include "vlm/core/error.h"
 #include "vlm/data/loader.h"
 #include "vlm/data/transforms_train.h"
+#include "vlm/infer/generate.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/losses/contrastive.h"
+#include "vlm/models/layers/packed_linear.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/text/tokenizer.h"
 #include "vlm/train/adamw.h"
@@ -38,6 +44,17 @@ std::vector<double> timed(const std::function<void()>& step, double seconds) {
     runs.push_back(since(start));
   }
   return runs;
+}
+
+/// Seconds since this process was started, by the clock of the kernel.
+double process_age() {
+  const std::string stat = read_file("/proc/self/stat");
+  std::istringstream fields(stat.substr(stat.rfind(')') + 1));
+  std::string field;
+  for (int i = 3; i <= 22; ++i) fields >> field;  // the 22nd: start time in clock ticks since boot
+  timespec now{};
+  clock_gettime(CLOCK_BOOTTIME, &now);
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9 - std::stod(field) / static_cast<double>(sysconf(_SC_CLK_TCK));
 }
 
 /// One JSON line, as the peers print it: "value" is the median rate.
@@ -97,10 +114,50 @@ void clip_embed(const ModelTask& task) {
   const auto model = task.make();
   auto& encoder = require<DualEncoder>(*model, "embed pictures", "it has no image tower");
   const auto [height, width] = encoder.image_size();
+  pack_for_inference(*model);
   const c10::InferenceMode inference;
   const Tensor pixels = at::randn({task.batch, 3, height, width});
   report("clip-embed", task.precision, task.threads, static_cast<double>(task.batch), timed([&] { encoder.embed_images(pixels); }, task.seconds),
          "images/s", {{"batch", task.batch}});
+}
+
+struct CaptionTask {
+  std::string model;
+  int64_t beam = 1, tokens = 20;
+  int threads = 2;
+  double seconds = 20;
+};
+
+/// Decodes exactly so many ids, as the peers do: folders for measuring hold no tokenizer.
+void caption(const CaptionTask& task) {
+  at::set_num_threads(task.threads);
+  const LoadedModel loaded = load_model(task.model);
+  auto& captioner = require<Captioner>(*loaded.model, "caption", "it has no text decoder");
+  const auto [height, width] = require<PictureModel>(*loaded.model, "caption", "it has no image tower").picture_size();
+  const c10::InferenceMode inference;
+  const Tensor pixels = at::randn({1, 3, height, width});
+  const GenerationTokens tokens = captioner.generation_tokens();
+  GenerateOptions options;
+  options.beams = task.beam;
+  options.max_new_tokens = options.min_new_tokens = task.tokens;
+  const auto step = [&] { generate(*captioner.begin_caption(pixels), begin_prompt(1, tokens), {}, tokens, options); };
+  report("caption", "fp32", task.threads, 1.0, timed(step, task.seconds), "captions/s", {{"beam", task.beam}, {"tokens", task.tokens}});
+}
+
+/// From the start of the process to the first caption.
+void startup(const CaptionTask& task) {
+  at::set_num_threads(task.threads);
+  const LoadedModel loaded = load_model(task.model);
+  auto& captioner = require<Captioner>(*loaded.model, "caption", "it has no text decoder");
+  const auto [height, width] = require<PictureModel>(*loaded.model, "caption", "it has no image tower").picture_size();
+  const c10::InferenceMode inference;
+  const GenerationTokens tokens = captioner.generation_tokens();
+  GenerateOptions options;
+  options.max_new_tokens = options.min_new_tokens = task.tokens;
+  generate(*captioner.begin_caption(at::randn({1, 3, height, width})), begin_prompt(1, tokens), {}, tokens, options);
+  const double seconds = process_age();
+  const nlohmann::ordered_json out = {{"task", "startup"}, {"who", "vlm"}, {"precision", "fp32"}, {"threads", task.threads}, {"value", seconds}, {"unit", "s"}, {"runs", {seconds}}};
+  std::puts(out.dump().c_str());
 }
 
 struct DataTask {
@@ -161,6 +218,18 @@ void add_bench(CLI::App& app) {
     CLI::App* embed = add_command(*command, "clip-embed", "The image tower without gradients", "vlm bench clip-embed --config configs/bench/clip_vit_b32.json --batch 1",
                                   [task] { bench::clip_embed(*task); });
     task->add_to(*embed);
+  }
+  for (const bool whole : {false, true}) {
+    auto task = std::make_shared<bench::CaptionTask>();
+    CLI::App* sub = whole ? add_command(*command, "startup", "Seconds from the start of the process to the first caption", "vlm bench startup --model blip-base",
+                                        [task] { bench::startup(*task); })
+                          : add_command(*command, "caption", "Captions of exactly --tokens ids for one picture", "vlm bench caption --model blip-base --beam 3",
+                                        [task] { bench::caption(*task); });
+    sub->add_option("--model", task->model, "Model folder")->required();
+    sub->add_option("--tokens", task->tokens, "Ids to decode")->capture_default_str()->check(CLI::PositiveNumber);
+    if (!whole) sub->add_option("--beam", task->beam, "Beams; 1: greedy")->capture_default_str()->check(CLI::PositiveNumber);
+    sub->add_option("--threads", task->threads, "Threads")->capture_default_str()->check(CLI::PositiveNumber);
+    if (!whole) sub->add_option("--seconds", task->seconds, "About how long to measure")->capture_default_str();
   }
   {
     auto task = std::make_shared<bench::DataTask>();

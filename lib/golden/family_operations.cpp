@@ -17,6 +17,7 @@
 #include "vlm/models/coca/coca.h"
 #include "vlm/models/layers/ggem.h"
 #include "vlm/models/layers/modified_resnet.h"
+#include "vlm/models/names/siglip_names.h"
 #include "vlm/models/state.h"
 
 namespace vlm::golden {

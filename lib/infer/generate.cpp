@@ -61,7 +61,7 @@ Generated one_by_one(DecoderState& state, const Tensor& prompt, const Tensor& pr
   Tensor next = prompt, mask = prompt_mask;
   for (int64_t length = prompt_length; length < longest; ++length) {
     Tensor scores = state.step(next, mask).to(at::kFloat).contiguous();
-    mask = {};
+    mask = Tensor();
     const int64_t vocabulary = scores.size(1);
     const Tensor normalizer = scores.logsumexp(1);
     const Tensor plain = scores.clone();

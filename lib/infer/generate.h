@@ -38,6 +38,12 @@ struct GenerateOptions {
   AllowedIds allowed;                  ///< none: everything is
 
   void fields(Fields& f);
+  static GenerateOptions beam(int64_t beams, int64_t max_new_tokens) {
+    GenerateOptions out;
+    out.beams = beams;
+    out.max_new_tokens = max_new_tokens;
+    return out;
+  }
 };
 
 struct Generated {

@@ -2,79 +2,20 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/matmul.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
-#include <future>
-#include <optional>
 #include <thread>
 
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
-#include "vlm/core/strings.h"
-#include "vlm/core/thread_pool.h"
-#include "vlm/io/atomic_file.h"
 
 namespace vlm {
 
 namespace fs = std::filesystem;
-
-namespace pipeline {
-
-bool is_picture(const fs::path& file) {
-  static const std::vector<std::string> extensions = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif"};
-  return std::find(extensions.begin(), extensions.end(), ascii_lower(file.extension().string())) != extensions.end();
-}
-
-std::vector<fs::path> matching(const fs::path& pattern) {
-  const fs::path folder = pattern.parent_path().empty() ? fs::path(".") : pattern.parent_path();
-  std::vector<fs::path> out;
-  std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (!entry.is_regular_file() || !glob_match(pattern.filename().string(), entry.path().filename().string())) continue;
-    out.push_back(pattern.parent_path().empty() ? entry.path().filename() : entry.path());
-  }
-  std::sort(out.begin(), out.end());
-  return out;
-}
-
-}  // namespace pipeline
-
-Picture Picture::from_file(const fs::path& file) {
-  Picture picture;
-  picture.name = file.string();
-  picture.bytes = read_file(file);
-  picture.decode.exif = Exif::apply;
-  return picture;
-}
-
-std::vector<fs::path> expand_pictures(const std::vector<std::string>& arguments) {
-  std::vector<fs::path> out;
-  for (const auto& argument : arguments) {
-    const fs::path path(argument);
-    std::vector<fs::path> found;
-    if (fs::is_directory(path)) {
-      for (const auto& entry : fs::recursive_directory_iterator(path)) {
-        if (entry.is_regular_file() && pipeline::is_picture(entry.path())) found.push_back(entry.path());
-      }
-      std::sort(found.begin(), found.end());
-      if (found.empty()) fail_usage("no pictures below ", argument);
-    } else if (fs::exists(path)) {
-      found.push_back(path);
-    } else if (argument.find_first_of("*?") != std::string::npos) {
-      found = pipeline::matching(path);
-      if (found.empty()) fail_usage("no file matches ", argument);
-    } else {
-      fail_usage("no such picture: ", argument);
-    }
-    out.insert(out.end(), found.begin(), found.end());
-  }
-  return out;
-}
 
 DualEncoderPipeline DualEncoderPipeline::load(const fs::path& folder, const PipelineOptions& options) {
   LoadedModel loaded = load_model(folder, ModelLoadOptions{.strict = options.strict});
@@ -99,62 +40,15 @@ DualEncoderPipeline::DualEncoderPipeline(std::shared_ptr<Model> model, std::shar
   if (options_.threads <= 0) options_.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
-Tensor DualEncoderPipeline::embed_stream(const std::function<bool(Picture&)>& read, std::vector<std::string>& kept,
-                                         const std::function<void(const std::string&, const std::string&)>& failed) const {
+Tensor DualEncoderPipeline::embed_stream(const ReadPicture& read, std::vector<std::string>& kept, const PictureFailed& failed) const {
   const c10::InferenceMode inference;
   const auto [height, width] = encoder_->image_size();
-  const int64_t numbers = 3 * height * width;
-  ThreadPool pool(options_.threads);
-
-  struct Row {
-    std::string name, problem;
-  };
-  struct Pending {
-    Tensor pixels;
-    std::vector<std::future<Row>> rows;
-  };
-  // One batch is decoded while the one before it runs through the model.
-  const auto begin_batch = [&]() -> std::optional<Pending> {
-    Pending pending;
-    std::vector<Picture> pictures;
-    Picture picture;
-    while (static_cast<int64_t>(pictures.size()) < options_.batch_size && read(picture)) pictures.push_back(std::move(picture)), picture = {};
-    if (pictures.empty()) return std::nullopt;
-    pending.pixels = at::empty({static_cast<int64_t>(pictures.size()), 3, height, width}, at::kFloat);
-    float* out = pending.pixels.data_ptr<float>();
-    for (auto& item : pictures) {
-      pending.rows.push_back(pool.submit([this, item = std::move(item), out] {
-        Row row{item.name, ""};
-        try {
-          preprocess_.write(item.bytes, item.decode, out);
-        } catch (const std::exception& error) {
-          row.problem = error.what();
-        }
-        return row;
-      }));
-      out += numbers;
-    }
-    return pending;
-  };
-
+  PictureStream stream(preprocess_, height, width, options_.batch_size, options_.threads, read, failed);
   std::vector<Tensor> vectors;
-  std::optional<Pending> next = begin_batch();
-  while (next) {
-    Pending batch = std::move(*next);
-    std::vector<int64_t> good;
-    for (size_t i = 0; i < batch.rows.size(); ++i) {
-      Row row = batch.rows[i].get();
-      if (row.problem.empty()) {
-        good.push_back(static_cast<int64_t>(i));
-        kept.push_back(std::move(row.name));
-      } else {
-        failed(row.name, row.problem);
-      }
-    }
-    next = begin_batch();
-    if (good.empty()) continue;
-    const bool all = good.size() == batch.rows.size();
-    vectors.push_back(encoder_->embed_images(all ? batch.pixels : batch.pixels.index_select(0, at::tensor(good, at::kLong))));
+  PictureBatch batch;
+  while (stream.next(batch)) {
+    kept.insert(kept.end(), batch.names.begin(), batch.names.end());
+    vectors.push_back(encoder_->embed_images(batch.pixels));
   }
   return vectors.empty() ? Tensor() : at::cat(vectors);
 }

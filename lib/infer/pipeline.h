@@ -8,30 +8,15 @@
 #include <ATen/core/Tensor.h>
 
 #include <filesystem>
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
-#include "vlm/data/transforms.h"
+#include "vlm/infer/picture_stream.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/text/tokenizer.h"
 
 namespace vlm {
-
-/// A picture in its encoded form, with the name that messages give it.
-struct Picture {
-  std::string name;
-  std::string bytes;
-  DecodeOptions decode;
-
-  /// A file that a user named: it is turned upright as its EXIF orientation says.
-  static Picture from_file(const std::filesystem::path& file);
-};
-
-/// Picture files from what a user wrote: files, folders (all pictures below, by name), patterns with * and ?. Throws a usage
-/// error for a name that stands for nothing.
-std::vector<std::filesystem::path> expand_pictures(const std::vector<std::string>& arguments);
 
 struct PipelineOptions {
   bool strict = true;        ///< refuse weights that do not fit
@@ -51,8 +36,7 @@ class DualEncoderPipeline {
   Tensor embed_pictures(const std::vector<Picture>& pictures) const;
   /// The same for as many pictures as `read` gives, a batch at a time; `read` returns false at the end. Pictures that cannot
   /// be used are handed to `failed` (name, reason) and left out; `kept` receives the names of the rows.
-  Tensor embed_stream(const std::function<bool(Picture&)>& read, std::vector<std::string>& kept,
-                      const std::function<void(const std::string&, const std::string&)>& failed) const;
+  Tensor embed_stream(const ReadPicture& read, std::vector<std::string>& kept, const PictureFailed& failed) const;
   /// Unit vectors [N, E].
   Tensor embed_texts(const std::vector<std::string>& texts) const;
   /// scale * pictures textsᵀ (+ bias): [N, M].

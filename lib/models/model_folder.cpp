@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "vlm/core/error.h"
@@ -90,6 +91,9 @@ LoadedModel load_model(const fs::path& folder, const ModelLoadOptions& options) 
   const fs::path config_file = folder / (out.layout == "open_clip" ? model_folder::open_clip_config : "config.json");
   const std::string text = read_file(config_file, 10'000'000);
   TensorMap weights = read_safetensors(out.weights);
+  // Every weight will come from the file, or loading fails; only a file that may leave some out needs them drawn.
+  std::optional<SkipInitialisation> skip;
+  if (options.strict) skip.emplace();
   if (out.layout == "hf" && model_folder::hf_model_type(text) == "blip") {
     weights = normalize_blip(weights);
     out.model = make_blip(BlipConfig::from_hf(text, config_file.string()), weights);

@@ -24,16 +24,22 @@ at::Generator& generator() {
   static at::Generator stream = at::detail::createCPUGenerator(0);
   return stream;
 }
+thread_local int skipped = 0;
 }  // namespace init_stream
+
+SkipInitialisation::SkipInitialisation() { ++init_stream::skipped; }
+SkipInitialisation::~SkipInitialisation() { --init_stream::skipped; }
 
 void seed_initialisation(uint64_t seed) { init_stream::generator().set_current_seed(seed); }
 
 void init_normal(Tensor& tensor, double std) {
+  if (init_stream::skipped > 0) return;
   at::NoGradGuard no_grad;
   tensor.normal_(0, std, init_stream::generator());
 }
 
 void init_uniform(Tensor& tensor, double bound) {
+  if (init_stream::skipped > 0) return;
   at::NoGradGuard no_grad;
   tensor.uniform_(-bound, bound, init_stream::generator());
 }

@@ -74,6 +74,15 @@ void init_normal(Tensor& tensor, double std);
 void init_uniform(Tensor& tensor, double bound);
 /// Seeds the stream that initialisation draws from.
 void seed_initialisation(uint64_t seed);
+/// While one exists in a thread, init_normal and init_uniform leave tensors as they are: for models whose weights will all
+/// be taken from a file.
+class SkipInitialisation {
+ public:
+  SkipInitialisation();
+  ~SkipInitialisation();
+  SkipInitialisation(const SkipInitialisation&) = delete;
+  SkipInitialisation& operator=(const SkipInitialisation&) = delete;
+};
 
 /// x / max(|x|, 1e-12) on the last axis.
 Tensor normalize(const Tensor& x);

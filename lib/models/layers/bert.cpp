@@ -66,7 +66,7 @@ class Encoder : public torch::nn::Module {
 /// As BERT starts: weights N(0, 0.02²), biases zero.
 void start(torch::nn::Module& module) {
   at::NoGradGuard no_grad;
-  for (const auto& part : module.modules()) {
+  for (const auto& part : module.modules(/*include_self=*/false)) {
     if (auto* linear = dynamic_cast<Linear*>(part.get())) {
       init_normal(linear->weight, 0.02);
       if (linear->bias.defined()) linear->bias.zero_();

@@ -64,7 +64,7 @@ Tensor inference_linear(const Tensor& x, const Tensor& weight, const Tensor& bia
 void pack_for_inference(Model& model) {
   auto* module = dynamic_cast<torch::nn::Module*>(&model);
   if (!module) return;
-  for (const auto& part : module->modules()) {
+  for (const auto& part : module->modules(/*include_self=*/false)) {
     if (auto* linear = dynamic_cast<Linear*>(part.get())) linear->packed = pack_weight(linear->weight);
     if (auto* attention = dynamic_cast<MultiheadAttention*>(part.get())) attention->packed = pack_weight(attention->in_proj_weight);
   }

@@ -1,0 +1,153 @@
+#include "vlm/infer/text_pipeline.h"
+
+#include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros_like.h>
+#include <c10/core/InferenceMode.h>
+
+#include <algorithm>
+
+#include "vlm/core/error.h"
+#include "vlm/core/log.h"
+#include "vlm/infer/coca_search.h"
+#include "vlm/models/blip/blip.h"
+
+namespace vlm {
+
+namespace text_pipeline {
+
+std::pair<int64_t, int64_t> picture_size(Model& model) {
+  if (const auto* pictures = dynamic_cast<PictureModel*>(&model)) return pictures->picture_size();
+  return require<DualEncoder>(model, "look at pictures", "it has no image tower").image_size();
+}
+
+PreprocessOptions sized(PreprocessOptions options, std::pair<int64_t, int64_t> size) {
+  options.size = size.first == size.second ? std::vector<int64_t>{size.first} : std::vector<int64_t>{size.first, size.second};
+  return options;
+}
+
+}  // namespace text_pipeline
+
+TextPipeline TextPipeline::load(const std::filesystem::path& folder, const PipelineOptions& options) {
+  LoadedModel loaded = load_model(folder, ModelLoadOptions{.strict = options.strict});
+  if (!loaded.report.clean()) log_warning(loaded.weights.string(), ": the weights do not fit the model", loaded.report.text());
+  auto tokenizer = load_tokenizer(options.tokenizer.empty() ? folder : std::filesystem::path(options.tokenizer));
+  return TextPipeline(std::move(loaded.model), std::move(tokenizer), load_preprocess(folder), options);
+}
+
+TextPipeline::TextPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer, const PreprocessOptions& preprocess,
+                           const PipelineOptions& options)
+    : model_(std::move(model)),
+      tokenizer_(std::move(tokenizer)),
+      size_(text_pipeline::picture_size(*model_)),
+      preprocess_(text_pipeline::sized(preprocess, size_)),
+      options_(options) {}
+
+const Tokenizer& TextPipeline::tokenizer() const {
+  if (!tokenizer_) fail("there is no tokenizer beside this model");
+  return *tokenizer_;
+}
+
+PictureStream TextPipeline::stream(ReadPicture read, PictureFailed failed) const {
+  return PictureStream(preprocess_, size_.first, size_.second, options_.batch_size, options_.threads, std::move(read), std::move(failed));
+}
+
+PictureBatch TextPipeline::decode(const std::vector<std::filesystem::path>& files) const {
+  const PictureFailed failed = [](const std::string& name, const std::string& reason) { fail(name, ": ", reason); };
+  PictureStream all(preprocess_, size_.first, size_.second, static_cast<int64_t>(files.size()), options_.threads, read_files(files, failed), failed);
+  PictureBatch batch;
+  if (!all.next(batch)) fail("no pictures to look at");
+  return batch;
+}
+
+std::pair<Tensor, Tensor> TextPipeline::encode(const std::vector<std::string>& texts) const {
+  const Tokenizer& words = tokenizer();
+  std::vector<std::vector<int64_t>> rows;
+  size_t longest = 1;
+  for (const auto& text : texts) {
+    rows.push_back(words.with_specials(words.encode(text), 512));
+    longest = std::max(longest, rows.back().size());
+  }
+  const auto count = static_cast<int64_t>(rows.size());
+  Tensor ids = at::full({count, static_cast<int64_t>(longest)}, words.specials().pad, at::kLong), mask = at::zeros_like(ids);
+  for (size_t i = 0; i < rows.size(); ++i) {
+    std::copy(rows[i].begin(), rows[i].end(), ids.data_ptr<int64_t>() + i * longest);
+    std::fill_n(mask.data_ptr<int64_t>() + i * longest, rows[i].size(), 1);
+  }
+  return {ids, mask};
+}
+
+std::vector<GeneratedText> TextPipeline::texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens) const {
+  std::vector<GeneratedText> out;
+  const Tensor rows = ids.contiguous();
+  for (int64_t i = 0; i < rows.size(0); ++i) {
+    GeneratedText text;
+    const int64_t* row = rows.const_data_ptr<int64_t>() + i * rows.size(1);
+    for (int64_t k = 0; k < rows.size(1); ++k) {
+      if (k > 0 && row[k] == tokens.end) break;
+      if (row[k] != tokens.begin && row[k] != tokens.pad) text.ids.push_back(row[k]);
+    }
+    text.score = scores.empty() ? 0 : scores[static_cast<size_t>(i)];
+    if (tokenizer_) text.text = tokenizer_->decode(text.ids);
+    while (!text.text.empty() && text.text.back() == ' ') text.text.pop_back();
+    text.text.erase(0, std::min(text.text.find_first_not_of(' '), text.text.size()));
+    out.push_back(std::move(text));
+  }
+  return out;
+}
+
+std::vector<GeneratedText> TextPipeline::caption(const Tensor& pixels, const CaptionOptions& options) const {
+  auto& captioner = require<Captioner>(*model_, "caption", "it has no text decoder that reads a picture alone");
+  const c10::InferenceMode inference;
+  const GenerationTokens tokens = captioner.generation_tokens();
+  Tensor prompt = begin_prompt(pixels.size(0), tokens);
+  if (!options.prompt.empty()) {
+    auto ids = tokenizer().encode(options.prompt);
+    ids.insert(ids.begin(), tokens.begin);
+    prompt = at::tensor(ids, at::kLong).unsqueeze(0).repeat({pixels.size(0), 1});
+  }
+  const auto state = captioner.begin_caption(pixels);
+  if (!options.legacy_coca) {
+    const Generated found = generate(*state, prompt, {}, tokens, options.generate);
+    return texts_of(found.ids, found.scores, tokens);
+  }
+  if (model_->family() != "coca") fail_usage("the legacy search is CoCa's; this is a ", model_->family(), " model");
+  CocaSearchOptions legacy;
+  legacy.seq_len = std::min(tokens.max_length, prompt.size(1) + options.generate.max_new_tokens);
+  if (options.generate.min_length > 0) legacy.min_seq_len = options.generate.min_length;
+  legacy.repetition_penalty = options.generate.repetition_penalty;
+  return texts_of(coca_search(*state, prompt, tokens, legacy), {}, tokens);
+}
+
+std::vector<GeneratedText> TextPipeline::answer(const Tensor& pixels, const std::vector<std::string>& questions, const AnswerOptions& options) const {
+  auto& answerer = require<Answerer>(*model_, "answer questions", "it has no decoder that reads a question");
+  if (static_cast<int64_t>(questions.size()) != pixels.size(0)) fail("there are ", questions.size(), " questions for ", pixels.size(0), " pictures");
+  const c10::InferenceMode inference;
+  const GenerationTokens tokens = answerer.generation_tokens();
+  auto [ids, mask] = encode(questions);
+  if (options.enc_token) {
+    const auto enc = tokenizer().piece_to_id("[ENC]");
+    if (!enc) fail("the tokenizer has no [ENC], which the original BLIP code puts in front of a question");
+    ids.select(1, 0).fill_(*enc);
+  }
+  GenerateOptions search = options.generate;
+  if (!options.answers.empty()) {
+    std::vector<std::vector<int64_t>> allowed;
+    for (const auto& answer : options.answers) allowed.push_back(tokenizer().encode(answer));
+    search.allowed = allow_sequences(allowed, tokens.end);
+  }
+  const auto state = answerer.begin_answer(pixels, ids, mask);
+  const Generated found = generate(*state, begin_prompt(pixels.size(0), tokens), {}, tokens, search);
+  return texts_of(found.ids, found.scores, tokens);
+}
+
+std::vector<double> TextPipeline::match(const Tensor& pixels, const std::vector<std::string>& texts) const {
+  auto& matcher = require<Matcher>(*model_, "match texts with pictures", "it has no image-text matching head");
+  if (static_cast<int64_t>(texts.size()) != pixels.size(0)) fail("there are ", texts.size(), " texts for ", pixels.size(0), " pictures");
+  const c10::InferenceMode inference;
+  const auto [ids, mask] = encode(texts);
+  const Tensor probability = matcher.match(pixels, ids, mask).to(at::kFloat).contiguous();
+  return {probability.const_data_ptr<float>(), probability.const_data_ptr<float>() + probability.numel()};
+}
+
+}  // namespace vlm
