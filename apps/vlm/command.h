@@ -18,14 +18,17 @@ struct Exit {
 };
 
 void add_bench(CLI::App& app);
+void add_caption(CLI::App& app);
 void add_classify(CLI::App& app);
 void add_data(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_golden(CLI::App& app);
 void add_info(CLI::App& app);
+void add_match(CLI::App& app);
 void add_pretrain(CLI::App& app);
 void add_report(CLI::App& app);
 void add_search(CLI::App& app);
 void add_tokenizer(CLI::App& app);
+void add_vqa(CLI::App& app);
 
 }  // namespace vlm::apps

@@ -4,7 +4,8 @@
 
 namespace vlm::apps {
 
-void ModelFlags::add_to(CLI::App& command) {
+void ModelFlags::add_to(CLI::App& command, int64_t batch) {
+  batch_size = batch;
   command.add_option("--model", model, "Model folder")->required();
   command.add_option("--tokenizer", tokenizer, "Tokenizer file or folder (default: the model folder)");
   command.add_option("--batch-size", batch_size, "Pictures in a batch")->capture_default_str()->check(CLI::PositiveNumber);
@@ -19,7 +20,16 @@ void set_threads(int threads) {
 
 DualEncoderPipeline ModelFlags::load() const {
   set_threads(threads);
-  return DualEncoderPipeline::load(model, PipelineOptions{.strict = !allow_unfit, .tokenizer = tokenizer, .batch_size = batch_size, .threads = threads});
+  return DualEncoderPipeline::load(model, pipeline_options());
+}
+
+TextPipeline ModelFlags::load_text() const {
+  set_threads(threads);
+  return TextPipeline::load(model, pipeline_options());
+}
+
+PipelineOptions ModelFlags::pipeline_options() const {
+  return PipelineOptions{.strict = !allow_unfit, .tokenizer = tokenizer, .batch_size = batch_size, .threads = threads};
 }
 
 }  // namespace vlm::apps

@@ -2,7 +2,7 @@
 /// The flags that every command with a model has.
 
 #include "command.h"
-#include "vlm/infer/pipeline.h"
+#include "vlm/infer/text_pipeline.h"
 
 namespace vlm::apps {
 
@@ -12,9 +12,12 @@ struct ModelFlags {
   int threads = 0;
   bool json = false, allow_unfit = false;
 
-  void add_to(CLI::App& command);
+  /// `batch` is the default of --batch-size.
+  void add_to(CLI::App& command, int64_t batch = 32);
   /// Loads the folder, after the number of threads is set.
   DualEncoderPipeline load() const;
+  TextPipeline load_text() const;
+  PipelineOptions pipeline_options() const;
 };
 
 /// Threads of LibTorch's kernels; 0: as many as the machine has.

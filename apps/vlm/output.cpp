@@ -55,4 +55,12 @@ std::vector<std::string> read_lines(const std::string& file) {
   return out;
 }
 
+void JsonLines::write(const nlohmann::ordered_json& value) {
+  if (!file_.empty()) text_ += value.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+}
+
+void JsonLines::close() {
+  if (!file_.empty()) write_file_atomically(file_, text_);
+}
+
 }  // namespace vlm::apps

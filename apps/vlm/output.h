@@ -16,4 +16,15 @@ void print_json(const nlohmann::ordered_json& value);
 /// Lines of a text file without empty ones; throws if it cannot be read.
 std::vector<std::string> read_lines(const std::string& file);
 
+/// Results per sample, one JSON value a line, in a file that appears whole when it is closed. No file for an empty name.
+class JsonLines {
+ public:
+  explicit JsonLines(std::string file) : file_(std::move(file)) {}
+  void write(const nlohmann::ordered_json& value);
+  void close();
+
+ private:
+  std::string file_, text_;
+};
+
 }  // namespace vlm::apps

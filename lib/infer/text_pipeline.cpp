@@ -141,6 +141,12 @@ std::vector<GeneratedText> TextPipeline::answer(const Tensor& pixels, const std:
   return texts_of(found.ids, found.scores, tokens);
 }
 
+Tensor TextPipeline::embed_texts(const std::vector<std::string>& texts) const {
+  auto& encoder = require<DualEncoder>(*model_, "embed texts", "it has no two towers");
+  const c10::InferenceMode inference;
+  return encoder.embed_texts(at::tensor(tokenizer().encode_batch(texts, encoder.context_length()), at::kLong).view({-1, encoder.context_length()}));
+}
+
 std::vector<double> TextPipeline::match(const Tensor& pixels, const std::vector<std::string>& texts) const {
   auto& matcher = require<Matcher>(*model_, "match texts with pictures", "it has no image-text matching head");
   if (static_cast<int64_t>(texts.size()) != pixels.size(0)) fail("there are ", texts.size(), " texts for ", pixels.size(0), " pictures");

@@ -52,6 +52,9 @@ class TextPipeline {
   /// The probability that each text fits its picture. Throws if the model has no matching head.
   std::vector<double> match(const Tensor& pixels, const std::vector<std::string>& texts) const;
 
+  /// Unit vectors [N, E] of texts. Throws if the model has no two towers.
+  Tensor embed_texts(const std::vector<std::string>& texts) const;
+
   Model& model() const { return *model_; }
   const Tokenizer& tokenizer() const;
 
