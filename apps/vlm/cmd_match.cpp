@@ -1,0 +1,96 @@
+#include <ATen/ops/sigmoid.h>
+#include <c10/core/InferenceMode.h>
+
+#include <cstdio>
+
+#include "command.h"
+#include "model_options.h"
+#include "output.h"
+#include "vlm/core/error.h"
+#include "vlm/core/log.h"
+#include "vlm/infer/text_pipeline.h"
+
+namespace vlm::apps {
+
+namespace match {
+
+struct Options {
+  ModelFlags model;
+  std::vector<std::string> arguments, texts;
+};
+
+void run(const Options& options) {
+  std::vector<std::string> pictures = options.arguments, texts = options.texts;
+  if (texts.empty()) {
+    if (pictures.size() < 2) fail_usage("name a picture and a text: vlm match --model DIR photo.jpg \"a cat on a sofa\"");
+    texts = {pictures.back()};
+    pictures.pop_back();
+  }
+  const auto files = expand_pictures(pictures);
+  const TextPipeline pipeline = options.model.load_text();
+  Model& model = pipeline.model();
+  const bool matches = dynamic_cast<Matcher*>(&model) != nullptr;
+  auto* encoder = dynamic_cast<DualEncoder*>(&model);
+  if (!matches && !encoder) require<Matcher>(model, "match texts with pictures", "it has neither a matching head nor two towers");
+  const c10::InferenceMode inference;
+  Tensor text_vectors;
+  if (encoder) text_vectors = pipeline.embed_texts(texts);  // [T, E]
+  const bool sigmoid = encoder && encoder->logit_bias().defined();
+  size_t failed = 0;
+  const PictureFailed skip = [&](const std::string& name, const std::string& reason) {
+    ++failed;
+    log_warning(name, ": ", reason);
+  };
+  auto json = nlohmann::ordered_json::array();
+  std::vector<std::vector<std::string>> table = {{"picture", "text"}};
+  if (matches || sigmoid) table[0].push_back("match");
+  if (encoder) table[0].push_back("cosine");
+  PictureStream stream = pipeline.stream(read_files(files, skip), skip);
+  PictureBatch batch;
+  while (stream.next(batch)) {
+    Tensor cosines;
+    if (encoder) cosines = at::matmul(encoder->embed_images(batch.pixels), text_vectors.t());  // [B, T]
+    for (size_t t = 0; t < texts.size(); ++t) {
+      std::vector<double> probability;
+      if (matches) probability = pipeline.match(batch.pixels, std::vector<std::string>(batch.names.size(), texts[t]));
+      for (size_t i = 0; i < batch.names.size(); ++i) {
+        nlohmann::ordered_json entry = {{"picture", batch.names[i]}, {"text", texts[t]}};
+        std::vector<std::string> row = {batch.names[i], texts[t]};
+        const double cosine = encoder ? cosines[static_cast<int64_t>(i)][static_cast<int64_t>(t)].item<double>() : 0;
+        if (matches || sigmoid) {
+          const double value = matches ? probability[i]
+                                       : at::sigmoid(encoder->logit_scale() * cosine + encoder->logit_bias()).item<double>();
+          entry["match"] = value;
+          row.push_back(percent(value));
+        }
+        if (encoder) {
+          entry["cosine"] = cosine;
+          char text[32];
+          std::snprintf(text, sizeof text, "%.4f", cosine);
+          row.emplace_back(text);
+        }
+        json.push_back(std::move(entry));
+        table.push_back(std::move(row));
+      }
+    }
+  }
+  if (options.model.json) {
+    print_json(json);
+  } else if (table.size() > 1) {
+    print_table(table);
+  }
+  if (failed > 0) throw Exit{1};
+}
+
+}  // namespace match
+
+void add_match(CLI::App& app) {
+  auto options = std::make_shared<match::Options>();
+  CLI::App* command = add_command(app, "match", "How well a text fits a picture: matching probability (BLIP, SigLIP) and cosine (two towers)",
+                                  "vlm match --model blip-itm-base-coco photo.jpg \"a cat on a sofa\"", [options] { match::run(*options); });
+  options->model.add_to(*command);
+  command->add_option("pictures", options->arguments, "Pictures, folders or patterns; the last argument is the text")->required();
+  command->add_option("--text", options->texts, "A text (may be given several times; all arguments are pictures then)")->allow_extra_args(false);
+}
+
+}  // namespace vlm::apps
