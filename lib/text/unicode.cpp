@@ -228,6 +228,11 @@ bool is_number(char32_t c) {
   return category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO;
 }
 
+bool is_mark(char32_t c) {
+  const auto category = unicode_detail::category(c);
+  return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME;
+}
+
 bool is_decimal_digit(char32_t c) { return unicode_detail::category(c) == UTF8PROC_CATEGORY_ND; }
 
 std::string_view strip(std::string_view text) {
@@ -261,6 +266,23 @@ std::string squash(std::string_view text) {
     out += text[at++];
   }
   return out;
+}
+
+std::vector<std::string> split_white_space(std::string_view text) {
+  std::vector<std::string> parts;
+  bool inside = false;
+  for (size_t at = 0; at < text.size();) {
+    const size_t bytes = unicode_detail::white_space_bytes(text, at);
+    if (bytes > 0) {
+      inside = false;
+      at += bytes;
+      continue;
+    }
+    if (!inside) parts.emplace_back();
+    inside = true;
+    parts.back() += text[at++];
+  }
+  return parts;
 }
 
 std::string lower(std::string_view text) { return unicode_detail::lowered(text, unicode_detail::Rule::full); }

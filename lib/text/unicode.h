@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace vlm {
 
@@ -30,6 +31,8 @@ bool is_white_space(char32_t c);
 bool is_letter(char32_t c);
 /// General categories Nd, Nl, No.
 bool is_number(char32_t c);
+/// General categories Mn, Mc, Me: combining marks.
+bool is_mark(char32_t c);
 /// General category Nd: digits of any script.
 bool is_decimal_digit(char32_t c);
 
@@ -37,6 +40,8 @@ bool is_decimal_digit(char32_t c);
 std::string_view strip(std::string_view text);
 /// Runs of white space become one space, none at the ends.
 std::string squash(std::string_view text);
+/// The parts between runs of white space, none of them empty.
+std::vector<std::string> split_white_space(std::string_view text);
 
 /// Full lower-casing with its two rules beyond single characters: U+0130 becomes two characters, and a capital sigma at
 /// the end of a word becomes U+03C2 (Unicode 3.13; what Python's str.lower does).
