@@ -33,6 +33,14 @@ bool is_letter(char32_t c);
 bool is_number(char32_t c);
 /// General categories Mn, Mc, Me: combining marks.
 bool is_mark(char32_t c);
+/// General category Mn: marks that take no room of their own.
+bool is_nonspacing_mark(char32_t c);
+/// General categories C*: control, format, private, unassigned.
+bool is_other(char32_t c);
+/// General category Zs.
+bool is_space_separator(char32_t c);
+/// General categories P*.
+bool is_punctuation(char32_t c);
 /// General category Nd: digits of any script.
 bool is_decimal_digit(char32_t c);
 
@@ -53,7 +61,8 @@ std::string lower_simple(std::string_view text);
 /// Full upper-casing of each character by itself, as far as Latin goes (Greek and Armenian ones map one to one).
 std::string upper_each(std::string_view text);
 
-/// Normalization forms C and KC (UAX 15).
+/// Normalization forms D, C and KC (UAX 15).
+std::string nfd(std::string_view text);
 std::string nfc(std::string_view text);
 std::string nfkc(std::string_view text);
 
