@@ -25,7 +25,7 @@ void print_json(const nlohmann::ordered_json& json) {
 
 void add_model_options(CLI::App* command, ModelOptions& options) {
   command->add_option("--model", options.model, "A tokenizer file or a model folder")->required();
-  command->add_option("--family", options.tokenizer.family, "auto, clip, hf_clip, sentencepiece, siglip or siglip2");
+  command->add_option("--family", options.tokenizer.family, "auto, clip, hf_clip, sentencepiece, siglip, siglip2, bert, mplug, blip, byte_bpe or ofa");
   command->add_option("--clean", options.tokenizer.clean,
                       "Clean-up in place of the family's own (none, lower, canonicalize ...)");
   command->add_flag("--json", options.json, "Print JSON");
@@ -111,12 +111,13 @@ void add_encode(CLI::App& parent) {
 void add_decode(CLI::App& parent) {
   struct Options : ModelOptions {
     std::vector<int64_t> ids;
+    bool caption = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command =
       add_command(parent, "decode", "Ids to text", "vlm tokenizer decode --model model 320 1125 539", [options] {
         const auto tokenizer = load_tokenizer(options->model, options->tokenizer);
-        const std::string text = tokenizer->decode(options->ids);
+        const std::string text = options->caption ? tokenizer->caption_of(options->ids) : tokenizer->decode(options->ids);
         if (options->json) {
           print_json({{"ids", options->ids}, {"text", text}});
         } else {
@@ -125,6 +126,7 @@ void add_decode(CLI::App& parent) {
       });
   add_model_options(command, *options);
   command->add_option("id", options->ids, "Ids")->required();
+  command->add_flag("--caption", options->caption, "As a generated caption is shown: without special tokens, stripped");
 }
 
 void add_info(CLI::App& parent) {

@@ -79,6 +79,7 @@ const Operations& operations() {
     add_loss_operations(table);
     add_train_operations(table);
     add_eval_operations(table);
+    add_metric_operations(table);
     return table;
   }();
   return all;

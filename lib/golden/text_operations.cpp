@@ -1,11 +1,15 @@
 #include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
 #include "vlm/golden/case.h"
+#include "vlm/text/bert_tokenizer.h"
 #include "vlm/text/clip_tokenizer.h"
+#include "vlm/text/coop_prompts.h"
+#include "vlm/text/ofa_tokenizer.h"
 #include "vlm/text/sentencepiece_tokenizer.h"
 #include "vlm/text/text_masking.h"
 #include "vlm/text/text_repair.h"
@@ -139,6 +143,82 @@ Result siglip_tokenize(const Case& c) {
   return result;
 }
 
+std::shared_ptr<const Tokenizer> bert_of(const Case& c) {
+  BertOptions options;
+  const auto specials = c.param<std::string>("special_tokens", "cls");
+  if (specials != "cls" && specials != "cls_sep") fail("special_tokens is cls or cls_sep, not '", specials, "'");
+  options.layout = specials == "cls" ? BertLayout::cls : BertLayout::cls_sep;
+  return make_bert_tokenizer(read_bert_vocabulary(c.vocab()), options);
+}
+
+Result bert_tokenize(const Case& c) {
+  const auto tokenizer = bert_of(c);
+  const auto most = c.param<int64_t>("max_length", 0);
+  Rows rows, masks;
+  auto tokens = nlohmann::json::array();
+  for (const auto& text : c.in_strings("texts")) {
+    const auto ids = tokenizer->encode(text);
+    rows.push_back(tokenizer->with_specials(ids, most > 0 ? most : static_cast<int64_t>(ids.size()) + 2));
+    masks.emplace_back(rows.back().size(), 1);
+    tokens.push_back(join(tokenizer->pieces(text), " "));
+  }
+  const int64_t width = c.param("pad_to_max", false) ? most : 0;
+  Result result;
+  result.set("out.input_ids", table(rows, width, tokenizer->specials().pad));
+  result.set("out.attention_mask", table(masks, width, 0));
+  result.set_strings("out.tokens", tokens);
+  return result;
+}
+
+Result bert_decode(const Case& c) {
+  const auto tokenizer = bert_of(c);
+  const Tensor ids = c.in("ids").contiguous();
+  auto texts = nlohmann::json::array(), captions = nlohmann::json::array();
+  for (int64_t row = 0; row < ids.size(0); ++row) {
+    const int64_t* first = ids.const_data_ptr<int64_t>() + row * ids.size(1);
+    const int64_t count = c.has_in("lengths") ? c.in("lengths")[row].item<int64_t>() : ids.size(1);
+    texts.push_back(tokenizer->decode({first, first + count}));
+    captions.push_back(without_bert_specials(texts.back()));
+  }
+  Result result;
+  result.set_strings("out.texts", texts);
+  result.set_strings("out.captions", captions);
+  return result;
+}
+
+Result ofa_tokenize(const Case& c) {
+  const auto tokenizer = load_ofa_tokenizer(c.vocab());
+  const bool use_bpe = c.param("use_bpe", true);
+  std::vector<int64_t> all, lengths;
+  auto decoded = nlohmann::json::array();
+  for (const auto& text : c.in_strings("texts")) {
+    const auto ids = use_bpe ? tokenizer->encode(text) : tokenizer->encode_symbols(text);
+    lengths.push_back(static_cast<int64_t>(ids.size()));
+    all.insert(all.end(), ids.begin(), ids.end());
+    decoded.push_back(tokenizer->decode(ids));
+  }
+  Result result;
+  result.set("out.ids", at::tensor(all, at::kLong));
+  result.set("out.lengths", at::tensor(lengths, at::kLong));
+  result.set_strings("out.decoded", decoded);
+  return result;
+}
+
+Result coop_tokenize(const Case& c) {
+  const auto vocab = c.params.contains("vocab") ? c.vocab() : c.root / "vocab" / "clip" / "bpe_simple_vocab_16e6.txt.gz";
+  const auto tokenizer = make_clip_tokenizer(read_clip_merges(vocab));
+  CoopPromptOptions options;
+  options.n_ctx = c.param("n_ctx", options.n_ctx);
+  options.ctx_init = c.param<std::string>("ctx_init", "");
+  options.context_length = c.param("context_length", options.context_length);
+  const CoopPrompts prompts = make_coop_prompts(*tokenizer, c.in_strings("classnames"), options);
+  Result result;
+  result.set("out.tokenized_prompts", table(prompts.ids, options.context_length, 0));
+  result.set("out.name_lens", at::tensor(prompts.name_lengths, at::kLong));
+  result.set("out.n_ctx", static_cast<double>(prompts.n_ctx));
+  return result;
+}
+
 }  // namespace text_operations
 
 void add_text_operations(Operations& operations) {
@@ -147,6 +227,10 @@ void add_text_operations(Operations& operations) {
   operations["clip.clean"] = text_operations::clip_clean;
   operations["sentencepiece.tokenize"] = text_operations::sentencepiece_tokenize;
   operations["siglip.tokenize"] = text_operations::siglip_tokenize;
+  operations["bert.tokenize"] = text_operations::bert_tokenize;
+  operations["bert.decode"] = text_operations::bert_decode;
+  operations["ofa.tokenize"] = text_operations::ofa_tokenize;
+  operations["prompt.coop_tokenize"] = text_operations::coop_tokenize;
 }
 
 }  // namespace vlm::golden

@@ -132,6 +132,13 @@ class ClipTokenizer : public Tokenizer {
     return join(split(text, "</w>"), " ");
   }
 
+  /// The pad id 0 is the piece "!" as well, so that a text ends at the first end, not where no more padding is.
+  bool is_special(int64_t id) const override { return id == specials().bos || id == specials().eos; }
+
+  std::string caption_of(const std::vector<int64_t>& ids) const override {
+    return Tokenizer::caption_of({ids.begin(), std::find(ids.begin(), ids.end(), specials().eos)});
+  }
+
   int64_t vocab_size() const override { return static_cast<int64_t>(pieces_.size()); }
 
   std::string id_to_piece(int64_t id) const override {

@@ -3,16 +3,14 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <string>
-#include <utility>
-#include <vector>
+
+#include "vlm/text/bpe_vocabulary.h"
 
 namespace vlm {
 
-struct ClipVocabulary {
-  std::vector<std::string> pieces;                          ///< by id; byte symbols (text/bpe.h), "</w>" ends a word
-  std::vector<std::pair<std::string, std::string>> merges;  ///< in order of rank
-  int64_t sot = 0, eot = 0;                                 ///< ids of the start and the end of a text
+/// Pieces are spelled in byte symbols (text/bpe.h); "</w>" ends a word.
+struct ClipVocabulary : BpeVocabulary {
+  int64_t sot = 0, eot = 0;  ///< ids of the start and the end of a text
 };
 
 /// `bpe_simple_vocab_16e6.txt`, gzip or plain: line 0 is a header, lines 1 … 48894 are merges (fewer make a smaller

@@ -15,8 +15,7 @@ namespace sentencepiece_model {
 
 using Processor = sentencepiece::SentencePieceProcessor;
 
-std::unique_ptr<const Processor> load(const std::filesystem::path& file) {
-  const std::string bytes = read_file(file, uintmax_t(1) << 28);
+std::unique_ptr<const Processor> load(const std::string& bytes) {
   auto processor = std::make_unique<Processor>();
   const auto status = processor->LoadFromSerializedProto(bytes);
   if (bytes.empty() || !status.ok())
@@ -77,6 +76,10 @@ class SentencePieceTokenizer : public Tokenizer {
     return out;
   }
 
+  bool is_special(int64_t id) const override {
+    return id == specials().eos || processor_->IsControl(checked(id)) || processor_->IsUnknown(checked(id));
+  }
+
   int64_t vocab_size() const override { return processor_->GetPieceSize(); }
   std::string id_to_piece(int64_t id) const override { return processor_->IdToPiece(checked(id)); }
 
@@ -97,8 +100,11 @@ class SentencePieceTokenizer : public Tokenizer {
 };
 
 std::shared_ptr<const Tokenizer> load_sentencepiece(const std::filesystem::path& file, const SentencePieceOptions& options) {
-  return with_context(file.string(),
-                      [&] { return std::make_shared<SentencePieceTokenizer>(sentencepiece_model::load(file), options); });
+  return with_context(file.string(), [&] { return make_sentencepiece(read_file(file, uintmax_t(1) << 28), options); });
+}
+
+std::shared_ptr<const Tokenizer> make_sentencepiece(const std::string& bytes, const SentencePieceOptions& options) {
+  return std::make_shared<SentencePieceTokenizer>(sentencepiece_model::load(bytes), options);
 }
 
 }  // namespace vlm

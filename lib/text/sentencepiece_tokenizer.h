@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <string>
 
 #include "vlm/text/text_cleaning.h"
 #include "vlm/text/tokenizer.h"
@@ -26,5 +27,8 @@ struct SentencePieceOptions {
 
 /// Throws if the file is no SentencePiece model.
 std::shared_ptr<const Tokenizer> load_sentencepiece(const std::filesystem::path& file, const SentencePieceOptions& options = {});
+
+/// The same from the bytes of such a file.
+std::shared_ptr<const Tokenizer> make_sentencepiece(const std::string& bytes, const SentencePieceOptions& options = {});
 
 }  // namespace vlm

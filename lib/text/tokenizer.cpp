@@ -1,6 +1,7 @@
 #include "vlm/text/tokenizer.h"
 
 #include "vlm/core/error.h"
+#include "vlm/text/unicode.h"
 
 namespace vlm {
 
@@ -8,6 +9,24 @@ std::vector<std::string> Tokenizer::pieces(std::string_view text) const {
   std::vector<std::string> out;
   for (const int64_t id : encode(text)) out.push_back(id_to_piece(id));
   return out;
+}
+
+int64_t Tokenizer::id_of(std::string_view piece) const {
+  const auto id = piece_to_id(piece);
+  if (!id) fail("the vocabulary (", family_, ", ", vocab_size(), " pieces) has no '", piece, "'");
+  return *id;
+}
+
+bool Tokenizer::is_special(int64_t id) const {
+  return id >= 0 && (id == specials_.bos || id == specials_.eos || id == specials_.pad || id == specials_.unk);
+}
+
+std::string Tokenizer::caption_of(const std::vector<int64_t>& ids) const {
+  std::vector<int64_t> text;
+  for (const int64_t id : ids) {
+    if (id >= 0 && id < vocab_size() && !is_special(id)) text.push_back(id);
+  }
+  return std::string(strip(decode(text)));
 }
 
 std::vector<int64_t> Tokenizer::with_specials(const std::vector<int64_t>& ids, int64_t context_length) const {

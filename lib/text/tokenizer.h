@@ -44,6 +44,13 @@ class Tokenizer {
   /// The piece with this id, as the vocabulary writes it. Throws if there is none.
   virtual std::string id_to_piece(int64_t id) const = 0;
   virtual std::optional<int64_t> piece_to_id(std::string_view piece) const = 0;
+  /// The id of a piece that must be there ("[DEC]"). Throws if it is not.
+  int64_t id_of(std::string_view piece) const;
+  /// True for pieces that are no text: bos, eos, pad, unk and whatever else the vocabulary declares so.
+  virtual bool is_special(int64_t id) const;
+  /// Generated ids as a reader should see them: decoded without specials, stripped. Ids beyond the vocabulary are left out,
+  /// too: some models begin with one that their tokenizer's files do not list.
+  virtual std::string caption_of(const std::vector<int64_t>& ids) const;
   const SpecialIds& specials() const { return specials_; }
   /// "clip", "hf_clip", "sentencepiece" …: the family whose rules it follows.
   const std::string& family() const { return family_; }
@@ -69,7 +76,7 @@ struct TokenizerOptions {
   int64_t pad_id = -1;
 
   void fields(Fields& f) {
-    f.field("family", family, "auto, clip, hf_clip, sentencepiece, siglip or siglip2");
+    f.field("family", family, "auto, clip, hf_clip, sentencepiece, siglip, siglip2, bert, mplug, blip, byte_bpe or ofa");
     f.field("clean", clean, "auto, or a clean-up of text/text_cleaning.h in place of the family's own");
     f.field("pad_id", pad_id, "the id that fills a sequence up; -1: the family's own");
   }
@@ -80,12 +87,19 @@ struct TokenizerOptions {
 /// | file | family |
 /// |---|---|
 /// | bpe_simple_vocab_16e6.txt.gz (or unpacked) | clip |
-/// | vocab.json beside merges.txt, or tokenizer.json | hf_clip; clip where open_clip_config.json lies beside it |
+/// | vocab.txt | bert; blip where config.json says so |
+/// | vocab.json beside merges.txt | hf_clip, or byte_bpe if it has no <|startoftext|> |
+/// | encoder.json beside vocab.bpe and dict.txt | ofa |
+/// | tokenizer.json | hf_clip, byte_bpe, bert (or blip) or sentencepiece, as its model is; clip beside open_clip_config.json |
 /// | tokenizer.model, spiece.model, *.model | sentencepiece; siglip or siglip2 where config.json or open_clip_config.json says so |
 ///
 /// sentencepiece: [bos] ids [eos] with the ids that the model names, filled up with its pad id (else eos); a vocabulary of
 /// `vlm tokenizer train` (bos piece "<start_of_text>") gets its text lower-cased and its white space collapsed, another one
 /// as it is. siglip: canonicalized, ids [eos], filled up with eos. siglip2: lower case, ids [eos], filled up with 0.
+///
+/// bert: [CLS] ids [SEP] (mplug: without [SEP]; blip: with [DEC] and [ENC] where the files do not list them); lower case as
+/// tokenizer_config.json says, else unless the vocabulary has capitals. byte_bpe: <s> ids </s> where the vocabulary has these.
+/// Tokens of added_tokens.json and tokenizer_config.json are honoured by both.
 ///
 /// Throws an Error that says what was looked for and where.
 std::shared_ptr<const Tokenizer> load_tokenizer(const std::filesystem::path& file_or_folder, const TokenizerOptions& options = {});

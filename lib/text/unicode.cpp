@@ -123,7 +123,7 @@ std::string normalized(std::string_view text, int form) {
   const std::string clean = replace_malformed_utf8(text);
   utf8proc_uint8_t* mapped = nullptr;
   const auto size = utf8proc_map(reinterpret_cast<const utf8proc_uint8_t*>(clean.data()), utf8proc_ssize_t(clean.size()),
-                                 &mapped, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | UTF8PROC_COMPOSE | form));
+                                 &mapped, static_cast<utf8proc_option_t>(UTF8PROC_STABLE | form));
   if (size < 0) fail("cannot normalize a text of ", text.size(), " bytes: ", utf8proc_errmsg(size));
   std::string out(reinterpret_cast<const char*>(mapped), size_t(size));
   std::free(mapped);
@@ -228,6 +228,25 @@ bool is_number(char32_t c) {
   return category >= UTF8PROC_CATEGORY_ND && category <= UTF8PROC_CATEGORY_NO;
 }
 
+bool is_mark(char32_t c) {
+  const auto category = unicode_detail::category(c);
+  return category >= UTF8PROC_CATEGORY_MN && category <= UTF8PROC_CATEGORY_ME;
+}
+
+bool is_nonspacing_mark(char32_t c) { return unicode_detail::category(c) == UTF8PROC_CATEGORY_MN; }
+
+bool is_other(char32_t c) {
+  const auto category = unicode_detail::category(c);
+  return category == UTF8PROC_CATEGORY_CN || (category >= UTF8PROC_CATEGORY_CC && category <= UTF8PROC_CATEGORY_CO);
+}
+
+bool is_space_separator(char32_t c) { return unicode_detail::category(c) == UTF8PROC_CATEGORY_ZS; }
+
+bool is_punctuation(char32_t c) {
+  const auto category = unicode_detail::category(c);
+  return category >= UTF8PROC_CATEGORY_PC && category <= UTF8PROC_CATEGORY_PO;
+}
+
 bool is_decimal_digit(char32_t c) { return unicode_detail::category(c) == UTF8PROC_CATEGORY_ND; }
 
 std::string_view strip(std::string_view text) {
@@ -263,6 +282,23 @@ std::string squash(std::string_view text) {
   return out;
 }
 
+std::vector<std::string> split_white_space(std::string_view text) {
+  std::vector<std::string> parts;
+  bool inside = false;
+  for (size_t at = 0; at < text.size();) {
+    const size_t bytes = unicode_detail::white_space_bytes(text, at);
+    if (bytes > 0) {
+      inside = false;
+      at += bytes;
+      continue;
+    }
+    if (!inside) parts.emplace_back();
+    inside = true;
+    parts.back() += text[at++];
+  }
+  return parts;
+}
+
 std::string lower(std::string_view text) { return unicode_detail::lowered(text, unicode_detail::Rule::full); }
 std::string lower_each(std::string_view text) { return unicode_detail::lowered(text, unicode_detail::Rule::each); }
 std::string lower_simple(std::string_view text) { return unicode_detail::lowered(text, unicode_detail::Rule::simple); }
@@ -289,7 +325,8 @@ std::string upper_each(std::string_view text) {
   return out;
 }
 
-std::string nfc(std::string_view text) { return unicode_detail::normalized(text, 0); }
-std::string nfkc(std::string_view text) { return unicode_detail::normalized(text, UTF8PROC_COMPAT); }
+std::string nfd(std::string_view text) { return unicode_detail::normalized(text, UTF8PROC_DECOMPOSE); }
+std::string nfc(std::string_view text) { return unicode_detail::normalized(text, UTF8PROC_COMPOSE); }
+std::string nfkc(std::string_view text) { return unicode_detail::normalized(text, UTF8PROC_COMPOSE | UTF8PROC_COMPAT); }
 
 }  // namespace vlm

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace vlm {
 
@@ -30,6 +31,16 @@ bool is_white_space(char32_t c);
 bool is_letter(char32_t c);
 /// General categories Nd, Nl, No.
 bool is_number(char32_t c);
+/// General categories Mn, Mc, Me: combining marks.
+bool is_mark(char32_t c);
+/// General category Mn: marks that take no room of their own.
+bool is_nonspacing_mark(char32_t c);
+/// General categories C*: control, format, private, unassigned.
+bool is_other(char32_t c);
+/// General category Zs.
+bool is_space_separator(char32_t c);
+/// General categories P*.
+bool is_punctuation(char32_t c);
 /// General category Nd: digits of any script.
 bool is_decimal_digit(char32_t c);
 
@@ -37,6 +48,8 @@ bool is_decimal_digit(char32_t c);
 std::string_view strip(std::string_view text);
 /// Runs of white space become one space, none at the ends.
 std::string squash(std::string_view text);
+/// The parts between runs of white space, none of them empty.
+std::vector<std::string> split_white_space(std::string_view text);
 
 /// Full lower-casing with its two rules beyond single characters: U+0130 becomes two characters, and a capital sigma at
 /// the end of a word becomes U+03C2 (Unicode 3.13; what Python's str.lower does).
@@ -48,7 +61,8 @@ std::string lower_simple(std::string_view text);
 /// Full upper-casing of each character by itself, as far as Latin goes (Greek and Armenian ones map one to one).
 std::string upper_each(std::string_view text);
 
-/// Normalization forms C and KC (UAX 15).
+/// Normalization forms D, C and KC (UAX 15).
+std::string nfd(std::string_view text);
 std::string nfc(std::string_view text);
 std::string nfkc(std::string_view text);
 
