@@ -7,13 +7,13 @@
 namespace vlm::apps {
 
 struct ModelFlags {
-  std::string model, tokenizer;
+  std::string model, tokenizer, arch;
   int64_t batch_size = 32;
   int threads = 0;
   bool json = false, allow_unfit = false;
 
   void add_to(CLI::App& command);
-  /// Loads the folder, after the number of threads is set.
+  /// Loads the model, after the number of threads is set.
   DualEncoderPipeline load() const;
 };
 

@@ -75,6 +75,7 @@ const Operations& operations() {
     add_image_operations(table);
     add_data_operations(table);
     add_model_operations(table);
+    add_name_operations(table);
     add_loss_operations(table);
     add_train_operations(table);
     add_eval_operations(table);

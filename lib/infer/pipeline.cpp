@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <future>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <thread>
 
@@ -40,6 +41,16 @@ std::vector<fs::path> matching(const fs::path& pattern) {
   }
   std::sort(out.begin(), out.end());
   return out;
+}
+
+std::shared_ptr<const Tokenizer> find_tokenizer(const LoadedModel& loaded, const std::string& named) {
+  if (!named.empty()) return load_tokenizer(named);
+  if (!loaded.folder.empty()) return load_tokenizer(loaded.folder);
+  try {
+    return load_tokenizer(loaded.weights.parent_path().empty() ? fs::path(".") : loaded.weights.parent_path());
+  } catch (const Error&) {
+    fail_usage(loaded.weights.string(), " is a bare weight file, and no tokenizer lies beside it; name one with --tokenizer FILE");
+  }
 }
 
 }  // namespace pipeline
@@ -76,11 +87,13 @@ std::vector<fs::path> expand_pictures(const std::vector<std::string>& arguments)
   return out;
 }
 
-DualEncoderPipeline DualEncoderPipeline::load(const fs::path& folder, const PipelineOptions& options) {
-  LoadedModel loaded = load_model(folder, ModelLoadOptions{.strict = options.strict});
+DualEncoderPipeline DualEncoderPipeline::load(const fs::path& path, const PipelineOptions& options) {
+  LoadedModel loaded = load_model(path, ModelLoadOptions{.strict = options.strict, .arch = options.arch});
   if (!loaded.report.clean()) log_warning(loaded.weights.string(), ": the weights do not fit the model", loaded.report.text());
-  auto tokenizer = load_tokenizer(options.tokenizer.empty() ? folder : fs::path(options.tokenizer));
-  return DualEncoderPipeline(std::move(loaded.model), std::move(tokenizer), load_preprocess(folder), options);
+  auto tokenizer = pipeline::find_tokenizer(loaded, options.tokenizer);
+  const PreprocessOptions preprocess = loaded.folder.empty() ? read_open_clip_preprocess(nlohmann::json::parse(loaded.open_clip_config))
+                                                             : load_preprocess(loaded.folder);
+  return DualEncoderPipeline(std::move(loaded.model), std::move(tokenizer), preprocess, options);
 }
 
 DualEncoderPipeline::DualEncoderPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer,
