@@ -19,6 +19,7 @@ struct Exit {
 
 void add_bench(CLI::App& app);
 void add_classify(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_data(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_golden(CLI::App& app);

@@ -63,7 +63,8 @@ std::string key_text(const PickleTree& tree, uint32_t key) {
       for (size_t i = 0; i < node.span.size; ++i) parts.push_back(tree.nodes[tree.item(node, i)].kind == PickleKind::tuple ? "()" : key_text(tree, tree.item(node, i)));
       return "(" + join(parts, ", ") + ")";
     }
-    case PickleKind::string: case PickleKind::bytes: case PickleKind::big_integer: return std::string(tree.text(node));
+    case PickleKind::string: case PickleKind::big_integer: return std::string(tree.text(node));
+    case PickleKind::bytes: return valid_utf8(tree.text(node)) ? std::string(tree.text(node)) : checkpoint_value::hex(tree.text(node));
     default: return "?";
   }
 }

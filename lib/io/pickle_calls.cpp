@@ -273,11 +273,10 @@ uint32_t PickleMachine::numpy_scalar(uint32_t arguments) {
   if (tree_.size(tuple) != 2) fail("called with ", tree_.size(tuple), " arguments");
   const PickleNode dtype = node(tree_.item(tuple, 0)), value = node(tree_.item(tuple, 1));
   if (dtype.kind != PickleKind::numpy_dtype) fail("the first argument is no numpy.dtype");
+  // Python 2 wrote raw bytes as what may be taken for a text.
   if (value.kind != PickleKind::bytes && value.kind != PickleKind::string) fail("the second argument holds no bytes");
   std::string code(tree_.text(dtype));
-  // Python 2 wrote the raw bytes as a text.
-  std::string bytes = value.kind == PickleKind::bytes || value.flavour == 1 || !valid_utf8(tree_.text(value))
-                          ? std::string(tree_.text(value)) : pickle_calls::latin1(tree_.text(value));
+  const std::string bytes(tree_.text(value));
   const bool big_endian = dtype.extra == 1 || starts_with(code, ">");
   if (!code.empty() && std::string_view("<>=|").find(code[0]) != std::string_view::npos) code.erase(0, 1);
   if (code == "b1" || code == "?") code = "u1?";

@@ -232,6 +232,11 @@ uint32_t PickleMachine::add_text(std::string_view bytes) {
   return add_span(PickleKind::string, bytes);
 }
 
+/// Python 2 had one type for texts and bytes.
+uint32_t PickleMachine::add_old_text(std::string_view bytes) {
+  return add_span(valid_utf8(bytes) ? PickleKind::string : PickleKind::bytes, bytes);
+}
+
 uint32_t PickleMachine::add_long(std::string_view bytes) {
   if (bytes.size() > 8) return add_derived(PickleKind::big_integer, decimal_of(bytes));
   uint64_t value = !bytes.empty() && static_cast<unsigned char>(bytes.back()) >= 0x80 ? ~uint64_t(0) : 0;
@@ -437,15 +442,19 @@ void PickleMachine::step(unsigned char opcode) {
     case 'X': { const auto size = number<uint32_t>("BINUNICODE"); push(add_text(take(size, "BINUNICODE"))); break; }
     case 0x8c: { const auto size = number<uint8_t>("SHORT_BINUNICODE"); push(add_text(take(size, "SHORT_BINUNICODE"))); break; }
     case 0x8d: { const auto size = number<uint64_t>("BINUNICODE8"); push(add_text(take(size, "BINUNICODE8"))); break; }
-    case 'U': { const auto size = number<uint8_t>("SHORT_BINSTRING"); push(add_span(PickleKind::string, take(size, "SHORT_BINSTRING"))); break; }
+    case 'U': { const auto size = number<uint8_t>("SHORT_BINSTRING"); push(add_old_text(take(size, "SHORT_BINSTRING"))); break; }
     case 'T': {
       const auto size = number<int32_t>("BINSTRING");
       if (size < 0) fail("BINSTRING with a negative length");
-      push(add_span(PickleKind::string, take(static_cast<uint64_t>(size), "BINSTRING")));
+      push(add_old_text(take(static_cast<uint64_t>(size), "BINSTRING")));
       break;
     }
     case 'V': push(add_derived(PickleKind::string, raw_unicode(line("UNICODE")))); break;
-    case 'S': push(add_derived(PickleKind::string, unquoted(line("STRING")))); break;
+    case 'S': {
+      const std::string text = unquoted(line("STRING"));
+      push(add_derived(valid_utf8(text) ? PickleKind::string : PickleKind::bytes, text));
+      break;
+    }
     case 'C': { const auto size = number<uint8_t>("SHORT_BINBYTES"); push(add_span(PickleKind::bytes, take(size, "SHORT_BINBYTES"))); break; }
     case 'B': { const auto size = number<uint32_t>("BINBYTES"); push(add_span(PickleKind::bytes, take(size, "BINBYTES"))); break; }
     case 0x8e: { const auto size = number<uint64_t>("BINBYTES8"); push(add_span(PickleKind::bytes, take(size, "BINBYTES8"))); break; }

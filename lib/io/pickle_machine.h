@@ -43,6 +43,7 @@ class PickleMachine {
   uint32_t add_decimal(std::string_view digits);
   uint32_t add_tuple(const uint32_t* first, size_t count);
   uint32_t add_text(std::string_view bytes);
+  uint32_t add_old_text(std::string_view bytes);
   uint32_t add_dict(DictFlavour flavour);
   uint32_t add_copy(PickleKind kind, uint32_t iterable);
   uint32_t add_placeholder(uint32_t global);
