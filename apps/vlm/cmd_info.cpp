@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <map>
@@ -8,6 +9,9 @@
 #include "vlm/core/strings.h"
 #include "vlm/data/transforms.h"
 #include "vlm/io/safetensors.h"
+#include "vlm/io/torch_checkpoint.h"
+#include "vlm/io/weight_index.h"
+#include "vlm/io/weights.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/text/tokenizer.h"
 
@@ -17,35 +21,91 @@ namespace info {
 
 namespace fs = std::filesystem;
 
-nlohmann::ordered_json of_file(const fs::path& file, bool tensors) {
-  const SafetensorsFile stored(file);
-  nlohmann::ordered_json out;
-  int64_t numbers = 0;
-  std::map<std::string, int64_t> types;
-  for (const auto& [name, tensor] : stored.tensors()) {
+/// Counts tensors, numbers and types, and lists them where that is asked for.
+class TensorList {
+ public:
+  TensorList(nlohmann::ordered_json& out, bool list) : out_(out), list_(list) {}
+
+  void add(const std::string& name, at::ScalarType dtype, const std::vector<int64_t>& shape) {
     int64_t count = 1;
-    for (const int64_t n : tensor.shape) count *= n;
-    numbers += count;
-    types[c10::toString(tensor.dtype)] += 1;
+    for (const int64_t n : shape) count *= n;
+    numbers_ += count;
+    ++tensors_;
+    types_[c10::toString(dtype)] += 1;
+    if (list_) entries_[name] = {{"dtype", c10::toString(dtype)}, {"shape", shape}};
   }
-  out["file"] = file.string();
-  out["bytes"] = fs::file_size(file);
-  out["tensors"] = stored.tensors().size();
-  out["numbers"] = numbers;
-  for (const auto& [type, count] : types) out["types"][type] = count;
-  for (const auto& [key, value] : stored.metadata()) out["metadata"][key] = value;
-  if (tensors) {
-    for (const auto& [name, tensor] : stored.tensors()) out["list"][name] = {{"dtype", c10::toString(tensor.dtype)}, {"shape", tensor.shape}};
+  void write() {
+    out_["tensors"] = tensors_;
+    out_["numbers"] = numbers_;
+    for (const auto& [type, count] : types_) out_["types"][type] = count;
+    if (list_) out_["list"] = std::move(entries_);
   }
+
+ private:
+  nlohmann::ordered_json& out_;
+  bool list_;
+  int64_t tensors_ = 0, numbers_ = 0;
+  std::map<std::string, int64_t> types_;
+  nlohmann::ordered_json entries_ = nlohmann::ordered_json::object();
+};
+
+/// What a checkpoint holds, a few levels deep: containers with the number of their entries, plain values as they are.
+nlohmann::ordered_json structure_of(const CheckpointValue& value, int depth) {
+  constexpr size_t shown = 24;
+  if (value.kind() == PickleKind::tensor) {
+    const auto shape = value.tensor_shape();
+    return concat(c10::toString(shape.dtype), " ", nlohmann::json(shape.shape).dump());
+  }
+  if (!value.is_container() || value.size() == 0) return value.to_json();
+  const bool dict = value.kind() == PickleKind::dict;
+  if (depth == 0) return concat(value.size(), dict ? " entries" : " items");
+  auto out = nlohmann::ordered_json::object();
+  for (size_t i = 0; i < std::min(value.size(), shown); ++i) out[dict ? value.key(i) : std::to_string(i)] = structure_of(value.item(i), depth - 1);
+  if (value.size() > shown) out["…"] = concat(value.size() - shown, " more");
   return out;
 }
 
-nlohmann::ordered_json of_folder(const fs::path& folder) {
+nlohmann::ordered_json of_file(const fs::path& file, bool tensors, bool allow_unknown_globals) {
   nlohmann::ordered_json out;
-  const LoadedModel loaded = load_model(folder, ModelLoadOptions{.strict = false});
+  out["file"] = file.string();
+  out["bytes"] = fs::file_size(file);
+  TensorList list(out, tensors);
+  switch (weight_container(file)) {
+    case WeightContainer::safetensors: {
+      const SafetensorsFile stored(file);
+      out["container"] = "safetensors";
+      for (const auto& [name, tensor] : stored.tensors()) list.add(name, tensor.dtype, tensor.shape);
+      for (const auto& [key, value] : stored.metadata()) out["metadata"][key] = value;
+      break;
+    }
+    case WeightContainer::torch_checkpoint: {
+      const TorchCheckpoint checkpoint(file, TorchCheckpointOptions{allow_unknown_globals});
+      out["container"] = checkpoint.torchscript() ? "TorchScript archive" : checkpoint.legacy() ? "PyTorch checkpoint (before 1.6)" : "PyTorch checkpoint";
+      for (const auto& [path, value] : flatten(checkpoint.root())) {
+        if (value.kind() == PickleKind::tensor) list.add(path, value.tensor_shape().dtype, value.tensor_shape().shape);
+      }
+      if (!checkpoint.torchscript()) out["structure"] = structure_of(checkpoint.root(), 2);
+      break;
+    }
+    case WeightContainer::index: {
+      out["container"] = "index of shards";
+      for (const auto& [name, tensor] : read_weights(file, WeightReadOptions{allow_unknown_globals})) list.add(name, tensor.scalar_type(), tensor.sizes().vec());
+      std::map<std::string, int64_t> shards;
+      for (const auto& [name, shard] : read_weight_index(file)) shards[shard.filename()] += 1;
+      for (const auto& [shard, count] : shards) out["shards"][shard] = count;
+      break;
+    }
+  }
+  list.write();
+  return out;
+}
+
+nlohmann::ordered_json of_model(const fs::path& folder, const std::string& arch) {
+  nlohmann::ordered_json out;
+  const LoadedModel loaded = load_model(folder, ModelLoadOptions{.strict = false, .arch = arch});
   int64_t numbers = 0;
   for (const auto& [name, tensor] : loaded.model->state()) numbers += tensor.numel();
-  out["folder"] = folder.string();
+  out[fs::is_directory(folder) ? "folder" : "file"] = folder.string();
   out["layout"] = loaded.layout;
   out["family"] = loaded.model->family();
   out["parameters"] = numbers;
@@ -63,14 +123,15 @@ nlohmann::ordered_json of_folder(const fs::path& folder) {
     out["unexpected"] = loaded.report.unexpected;
     out["misshapen"] = loaded.report.misshapen;
   }
+  const fs::path beside = loaded.folder.empty() ? loaded.weights.parent_path() / "." : loaded.folder;
   try {
-    const auto tokenizer = load_tokenizer(folder);
+    const auto tokenizer = load_tokenizer(beside);
     out["tokenizer"] = {{"family", tokenizer->family()}, {"vocab_size", tokenizer->vocab_size()}};
   } catch (const Error& error) {
     out["tokenizer"] = {{"problem", error.what()}};
   }
   try {
-    const PreprocessOptions preprocess = load_preprocess(folder);
+    const PreprocessOptions preprocess = loaded.folder.empty() ? read_open_clip_preprocess(nlohmann::json::parse(loaded.open_clip_config)) : load_preprocess(loaded.folder);
     out["preprocess"] = {{"resize_mode", preprocess.resize_mode}, {"interpolation", preprocess.interpolation}, {"mean", preprocess.mean}, {"std", preprocess.std}};
   } catch (const Error& error) {
     out["preprocess"] = {{"problem", error.what()}};
@@ -85,7 +146,7 @@ void print_plain(const nlohmann::ordered_json& value, const std::string& indent 
       std::printf("%s%s:\n", indent.c_str(), key.c_str());
       print_plain(entry, indent + "  ");
     } else {
-      std::printf("%s%s: %s\n", indent.c_str(), key.c_str(), entry.is_string() ? entry.get<std::string>().c_str() : entry.dump().c_str());
+      std::printf("%s%s: %s\n", indent.c_str(), key.c_str(), entry.is_string() ? entry.get<std::string>().c_str() : entry.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
     }
   }
 }
@@ -94,14 +155,15 @@ void print_plain(const nlohmann::ordered_json& value, const std::string& indent 
 
 void add_info(CLI::App& app) {
   struct Options {
-    std::string path;
-    bool json = false, tensors = false;
+    std::string path, arch;
+    bool json = false, tensors = false, allow_unknown = false;
   };
   auto options = std::make_shared<Options>();
   CLI::App* command = add_command(app, "info", "Explain a model folder or a weight file", "vlm info runs/clip/model", [options] {
     const std::filesystem::path path(options->path);
     if (!std::filesystem::exists(path)) fail_usage("there is no ", options->path);
-    const auto value = std::filesystem::is_directory(path) ? info::of_folder(path) : info::of_file(path, options->tensors);
+    const auto value = std::filesystem::is_directory(path) || !options->arch.empty() ? info::of_model(path, options->arch)
+                                                                                       : info::of_file(path, options->tensors, options->allow_unknown);
     if (options->json) {
       print_json(value);
     } else {
@@ -109,8 +171,10 @@ void add_info(CLI::App& app) {
     }
     if (value.contains("weights_fit") && !value["weights_fit"].get<bool>()) throw Exit{1};
   });
-  command->add_option("path", options->path, "Model folder or .safetensors file")->required();
+  command->add_option("path", options->path, "Model folder, or a file with tensors: .safetensors, .pt, .pth, .bin, .index.json")->required();
   command->add_flag("--json", options->json, "Print JSON");
+  command->add_option("--arch", options->arch, "Explain a bare weight file as a model of this architecture, as ViT-B-32");
+  command->add_flag("--allow-unknown-globals", options->allow_unknown, "Pass over objects of unknown classes in a PyTorch checkpoint");
   command->add_flag("--tensors", options->tensors, "List every tensor of a weight file");
 }
 

@@ -20,6 +20,7 @@ struct Exit {
 void add_bench(CLI::App& app);
 void add_caption(CLI::App& app);
 void add_classify(CLI::App& app);
+void add_convert(CLI::App& app);
 void add_data(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_golden(CLI::App& app);

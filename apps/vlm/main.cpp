@@ -57,6 +57,7 @@ int main(int argc, char** argv) {
              "Exit codes: 0 done, 1 failed, 2 used wrongly.");
   app.get_formatter()->column_width(34);
   add_info(app);
+  add_convert(app);
   add_data(app);
   add_tokenizer(app);
   add_pretrain(app);

@@ -6,7 +6,8 @@ namespace vlm::apps {
 
 void ModelFlags::add_to(CLI::App& command, int64_t batch) {
   batch_size = batch;
-  command.add_option("--model", model, "Model folder")->required();
+  command.add_option("--model", model, "Model folder, or a weight file (.safetensors, .pt, .bin)")->required();
+  command.add_option("--arch", arch, "Architecture of a bare weight file, as ViT-B-32 or ViT-B-32-quickgelu");
   command.add_option("--tokenizer", tokenizer, "Tokenizer file or folder (default: the model folder)");
   command.add_option("--batch-size", batch_size, "Pictures in a batch")->capture_default_str()->check(CLI::PositiveNumber);
   command.add_option("--threads", threads, "Threads (default: all cores)");
@@ -29,7 +30,7 @@ TextPipeline ModelFlags::load_text() const {
 }
 
 PipelineOptions ModelFlags::pipeline_options() const {
-  return PipelineOptions{.strict = !allow_unfit, .tokenizer = tokenizer, .batch_size = batch_size, .threads = threads};
+  return PipelineOptions{.strict = !allow_unfit, .tokenizer = tokenizer, .arch = arch, .batch_size = batch_size, .threads = threads};
 }
 
 }  // namespace vlm::apps

@@ -7,14 +7,14 @@
 namespace vlm::apps {
 
 struct ModelFlags {
-  std::string model, tokenizer;
+  std::string model, tokenizer, arch;
   int64_t batch_size = 32;
   int threads = 0;
   bool json = false, allow_unfit = false;
 
   /// `batch` is the default of --batch-size.
   void add_to(CLI::App& command, int64_t batch = 32);
-  /// Loads the folder, after the number of threads is set.
+  /// Loads the model, after the number of threads is set.
   DualEncoderPipeline load() const;
   TextPipeline load_text() const;
   PipelineOptions pipeline_options() const;

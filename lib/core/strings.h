@@ -14,6 +14,8 @@ std::string join(const std::vector<std::string>& parts, std::string_view separat
 std::string ascii_lower(std::string_view text);
 bool starts_with(std::string_view text, std::string_view prefix);
 bool ends_with(std::string_view text, std::string_view suffix);
+/// True if every byte belongs to a well-formed UTF-8 character: no overlong forms, no surrogates, nothing above U+10FFFF.
+bool valid_utf8(std::string_view bytes);
 /// True if `name` matches a shell pattern of `*` and `?`.
 bool glob_match(std::string_view pattern, std::string_view name);
 

@@ -68,6 +68,7 @@ void add_image_operations(Operations& operations);
 void add_data_operations(Operations& operations);
 void add_model_operations(Operations& operations);
 void add_family_operations(Operations& operations);
+void add_name_operations(Operations& operations);
 void add_loss_operations(Operations& operations);
 void add_train_operations(Operations& operations);
 void add_eval_operations(Operations& operations);

@@ -190,7 +190,7 @@ Result coca_generate(const Case& c) {
 template <class Blip>
 std::unique_ptr<Blip> blip_model(const Case& c) {
   auto model = std::make_unique<Blip>(BlipConfig::from_hf(c.config().dump(), config_name(c)));
-  load_state(model->state(), normalize_blip(c.weights()), c.folder.string());
+  load_state(model->state(), without_tied_weights(c.weights()), c.folder.string());
   return model;
 }
 

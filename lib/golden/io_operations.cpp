@@ -5,10 +5,18 @@
 #include "vlm/core/strings.h"
 #include "vlm/golden/case.h"
 #include "vlm/io/safetensors.h"
+#include "vlm/io/torch_checkpoint.h"
 
 namespace vlm::golden {
 
 namespace io_operations {
+
+void check_dtype(const std::string& name, at::ScalarType got, const std::string& wanted) {
+  for (const auto& dtype : torch_dtypes()) {
+    if (wanted == dtype.name && got == dtype.type) return;
+  }
+  fail("'", name, "' should be ", wanted, ", is ", c10::toString(got));
+}
 
 Result safetensors(const Case& c) {
   Result result;
@@ -20,15 +28,7 @@ Result safetensors(const Case& c) {
     const auto it = got.find(name);
     if (it == got.end()) fail("no tensor '", name, "'");
     if (it->second.sizes().vec() != description.at("shape").get<std::vector<int64_t>>()) fail("'", name, "' has shape ", it->second.sizes());
-    static const std::map<std::string, at::ScalarType> dtypes = {
-        {"float32", at::kFloat}, {"float16", at::kHalf},  {"bfloat16", at::kBFloat16}, {"float64", at::kDouble},
-        {"int64", at::kLong},    {"int32", at::kInt},     {"int16", at::kShort},       {"int8", at::kChar},
-        {"uint8", at::kByte},    {"bool", at::kBool},     {"uint16", at::kUInt16},     {"uint32", at::kUInt32},
-        {"uint64", at::kUInt64}, {"float8_e4m3fn", at::kFloat8_e4m3fn}, {"float8_e5m2", at::kFloat8_e5m2}};
-    const std::string dtype = description.at("dtype");
-    if (!dtypes.count(dtype) || dtypes.at(dtype) != it->second.scalar_type()) {
-      fail("'", name, "' should be ", dtype, ", is ", c10::toString(it->second.scalar_type()));
-    }
+    check_dtype(name, it->second.scalar_type(), description.at("dtype"));
     result.set("out." + name, it->second);
   }
   if (c.params.contains("metadata")) {
@@ -38,11 +38,38 @@ Result safetensors(const Case& c) {
   return result;
 }
 
+/// Every tensor and every plain value under its dotted path, none left out. Of a TorchScript archive only the tensors.
+Result torch_checkpoint(const Case& c) {
+  Result result;
+  const TorchCheckpoint checkpoint(c.file(c.params.at("file")));
+  const auto& tensors = c.params.at("tensors");
+  const auto values = c.params.value("values", nlohmann::json::object());
+  size_t found = 0;
+  for (const auto& [path, leaf] : flatten(checkpoint.root())) {
+    if (leaf.kind() != PickleKind::tensor) {
+      if (checkpoint.torchscript()) continue;
+      if (!values.contains(path)) fail("unexpected value '", path, "': ", leaf.to_json().dump());
+      if (nlohmann::json(leaf.to_json()) != values[path]) fail("'", path, "' should be ", values[path].dump(), ", is ", leaf.to_json().dump());
+      ++found;
+      continue;
+    }
+    if (!tensors.contains(path)) fail("unexpected tensor '", path, "'");
+    const Tensor tensor = leaf.tensor();
+    if (tensor.sizes().vec() != tensors[path].at("shape").get<std::vector<int64_t>>()) fail("'", path, "' has shape ", tensor.sizes());
+    check_dtype(path, tensor.scalar_type(), tensors[path].at("dtype"));
+    result.set("out." + path, tensor);
+    ++found;
+  }
+  if (found != tensors.size() + values.size()) fail("expected ", tensors.size() + values.size(), " tensors and values, got ", found);
+  return result;
+}
+
 /// 1 if opening throws an error that holds everything it must mention.
-Result refused(const Case& c) {
+template <class Open>
+Result refused(const Case& c, const Open& open) {
   Result result;
   try {
-    read_safetensors(c.file(c.params.at("file")));
+    open(c.file(c.params.at("file")));
   } catch (const Error& error) {
     for (const auto& mention : c.params.value("error_mentions", std::vector<std::string>{})) {
       if (ascii_lower(error.what()).find(ascii_lower(mention)) == std::string::npos) fail("refused, but the message lacks '", mention, "': ", error.what());
@@ -54,11 +81,21 @@ Result refused(const Case& c) {
   return result;
 }
 
+Result safetensors_refused(const Case& c) {
+  return refused(c, [](const auto& file) { read_safetensors(file); });
+}
+
+Result torch_checkpoint_refused(const Case& c) {
+  return refused(c, [](const auto& file) { flatten(TorchCheckpoint(file).root()); });
+}
+
 }  // namespace io_operations
 
 void add_io_operations(Operations& operations) {
   operations["io.safetensors"] = io_operations::safetensors;
-  operations["io.safetensors_refused"] = io_operations::refused;
+  operations["io.safetensors_refused"] = io_operations::safetensors_refused;
+  operations["io.torch_checkpoint"] = io_operations::torch_checkpoint;
+  operations["io.torch_checkpoint_refused"] = io_operations::torch_checkpoint_refused;
 }
 
 }  // namespace vlm::golden

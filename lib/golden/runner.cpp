@@ -76,6 +76,7 @@ const Operations& operations() {
     add_data_operations(table);
     add_model_operations(table);
     add_family_operations(table);
+    add_name_operations(table);
     add_loss_operations(table);
     add_train_operations(table);
     add_eval_operations(table);

@@ -8,6 +8,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <thread>
 
 #include "vlm/core/error.h"
@@ -17,11 +18,33 @@ namespace vlm {
 
 namespace fs = std::filesystem;
 
-DualEncoderPipeline DualEncoderPipeline::load(const fs::path& folder, const PipelineOptions& options) {
-  LoadedModel loaded = load_model(folder, ModelLoadOptions{.strict = options.strict});
+namespace pipeline {
+
+std::shared_ptr<const Tokenizer> find_tokenizer(const LoadedModel& loaded, const std::string& named) {
+  if (!named.empty()) return load_tokenizer(named);
+  if (!loaded.folder.empty()) return load_tokenizer(loaded.folder);
+  try {
+    return load_tokenizer(loaded.weights.parent_path().empty() ? fs::path(".") : loaded.weights.parent_path());
+  } catch (const Error&) {
+    fail_usage(loaded.weights.string(), " is a bare weight file, and no tokenizer lies beside it; name one with --tokenizer FILE");
+  }
+}
+
+}  // namespace pipeline
+
+ModelParts load_parts(const fs::path& path, const PipelineOptions& options) {
+  LoadedModel loaded = load_model(path, ModelLoadOptions{.strict = options.strict, .arch = options.arch});
   if (!loaded.report.clean()) log_warning(loaded.weights.string(), ": the weights do not fit the model", loaded.report.text());
-  auto tokenizer = load_tokenizer(options.tokenizer.empty() ? folder : fs::path(options.tokenizer));
-  return DualEncoderPipeline(std::move(loaded.model), std::move(tokenizer), load_preprocess(folder), options);
+  ModelParts parts;
+  parts.tokenizer = pipeline::find_tokenizer(loaded, options.tokenizer);
+  parts.preprocess = loaded.folder.empty() ? read_open_clip_preprocess(nlohmann::json::parse(loaded.open_clip_config)) : load_preprocess(loaded.folder);
+  parts.model = std::move(loaded.model);
+  return parts;
+}
+
+DualEncoderPipeline DualEncoderPipeline::load(const fs::path& path, const PipelineOptions& options) {
+  ModelParts parts = load_parts(path, options);
+  return DualEncoderPipeline(std::move(parts.model), std::move(parts.tokenizer), parts.preprocess, options);
 }
 
 DualEncoderPipeline::DualEncoderPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer,

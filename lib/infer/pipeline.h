@@ -21,14 +21,26 @@ namespace vlm {
 struct PipelineOptions {
   bool strict = true;        ///< refuse weights that do not fit
   std::string tokenizer;     ///< file or folder; empty: the model folder
+  std::string arch;          ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
   int64_t batch_size = 32;
   int threads = 0;           ///< decoding threads; 0: as many as the machine has
 };
 
+/// What a model folder or a weight file brings.
+struct ModelParts {
+  std::shared_ptr<Model> model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  PreprocessOptions preprocess;
+};
+
+/// Throws an Error that names what is missing.
+ModelParts load_parts(const std::filesystem::path& path, const PipelineOptions& options);
+
 class DualEncoderPipeline {
  public:
+  /// `path`: a model folder, or a bare weight file, which needs a tokenizer beside it or in the options.
   /// Throws an Error that names what is missing, or that the model has no two towers.
-  static DualEncoderPipeline load(const std::filesystem::path& folder, const PipelineOptions& options = {});
+  static DualEncoderPipeline load(const std::filesystem::path& path, const PipelineOptions& options = {});
   DualEncoderPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer, const PreprocessOptions& preprocess,
                       const PipelineOptions& options = {});
 

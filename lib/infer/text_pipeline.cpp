@@ -8,7 +8,6 @@
 #include <algorithm>
 
 #include "vlm/core/error.h"
-#include "vlm/core/log.h"
 #include "vlm/infer/coca_search.h"
 #include "vlm/models/blip/blip.h"
 
@@ -29,10 +28,8 @@ PreprocessOptions sized(PreprocessOptions options, std::pair<int64_t, int64_t> s
 }  // namespace text_pipeline
 
 TextPipeline TextPipeline::load(const std::filesystem::path& folder, const PipelineOptions& options) {
-  LoadedModel loaded = load_model(folder, ModelLoadOptions{.strict = options.strict});
-  if (!loaded.report.clean()) log_warning(loaded.weights.string(), ": the weights do not fit the model", loaded.report.text());
-  auto tokenizer = load_tokenizer(options.tokenizer.empty() ? folder : std::filesystem::path(options.tokenizer));
-  return TextPipeline(std::move(loaded.model), std::move(tokenizer), load_preprocess(folder), options);
+  ModelParts parts = load_parts(folder, options);
+  return TextPipeline(std::move(parts.model), std::move(parts.tokenizer), parts.preprocess, options);
 }
 
 TextPipeline::TextPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer, const PreprocessOptions& preprocess,

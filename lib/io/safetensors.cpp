@@ -2,13 +2,8 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstring>
 #include <nlohmann/json.hpp>
 #include <set>
@@ -16,6 +11,8 @@
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
 #include "vlm/io/atomic_file.h"
+#include "vlm/io/mapped_file.h"
+#include "vlm/io/weight_index.h"
 
 namespace vlm {
 
@@ -164,63 +161,25 @@ void check_layout(const std::map<std::string, TensorInfo>& tensors, uint64_t buf
   if (at != buffer) fail("the tensors end at byte ", at, " but the data has ", buffer);
 }
 
-bool valid_utf8(std::string_view s) {
-  for (size_t i = 0; i < s.size();) {
-    const unsigned char c = s[i];
-    const int n = c < 0x80 ? 1 : (c >= 0xC2 && c < 0xE0) ? 2 : (c >= 0xE0 && c < 0xF0) ? 3 : (c >= 0xF0 && c < 0xF5) ? 4 : 0;
-    if (n == 0 || i + n > s.size()) return false;
-    for (int k = 1; k < n; ++k) {
-      if ((static_cast<unsigned char>(s[i + k]) & 0xC0) != 0x80) return false;
-    }
-    const unsigned char d = n > 1 ? s[i + 1] : 0;
-    if ((c == 0xE0 && d < 0xA0) || (c == 0xED && d > 0x9F) || (c == 0xF0 && d < 0x90) || (c == 0xF4 && d > 0x8F)) return false;
-    i += n;
-  }
-  return true;
-}
-
 }  // namespace safetensors
 
-struct SafetensorsFile::Mapping {
-  char* data = nullptr;
-  uint64_t size = 0;
-  ~Mapping() {
-    if (data) ::munmap(data, size);
-  }
-};
-
-SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) : file_(file), mapping_(std::make_shared<Mapping>()) {
+SafetensorsFile::SafetensorsFile(const std::filesystem::path& file) : file_(file) {
   with_context(file.string(), [&] {
-    const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) fail("cannot open: ", std::strerror(errno));
-    struct stat status {};
-    if (::fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
-      ::close(fd);
-      fail("not a file");
-    }
-    const auto size = static_cast<uint64_t>(status.st_size);
-    if (size < 8) {
-      ::close(fd);
-      fail("not a safetensors file: ", size, " bytes, at least 8 are needed (an interrupted download?)");
-    }
-    void* data = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
-    const int error = errno;
-    ::close(fd);
-    if (data == MAP_FAILED) fail("cannot map: ", std::strerror(error));
-    mapping_->data = static_cast<char*>(data);
-    mapping_->size = size;
-
+    mapping_ = std::make_shared<MappedFile>(file);
+    const std::string_view bytes = mapping_->bytes();
+    const uint64_t size = bytes.size();
+    if (size < 8) fail("not a safetensors file: ", size, " bytes, at least 8 are needed (an interrupted download?)");
     uint64_t header = 0;
-    for (int i = 7; i >= 0; --i) header = header << 8 | static_cast<unsigned char>(mapping_->data[i]);
-    const std::string_view start(mapping_->data, std::min<uint64_t>(size, 64));
-    if (starts_with(start, "version https://git-lfs")) fail("this is a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'");
-    if (starts_with(start, "PK\x03\x04")) fail("not a safetensors file but a ZIP archive (a PyTorch checkpoint?)");
-    if (start[0] == '<') fail("not a safetensors file; it looks like a web page");
+    for (size_t i = 8; i-- > 0;) header = header << 8 | static_cast<unsigned char>(bytes[i]);
+    if (size == 8 || bytes[8] != '{') {
+      refuse_foreign_content(bytes);
+      if (starts_with(bytes, "PK\x03\x04")) fail("not a safetensors file but a ZIP archive (a PyTorch checkpoint?)");
+    }
     if (header > safetensors::max_header) fail("not a safetensors file: its header claims ", header, " bytes");
     if (8 + header > size) fail("the header claims ", header, " bytes, the file has ", size, " (an interrupted download?)");
-    const std::string_view text(mapping_->data + 8, header);
+    const std::string_view text = bytes.substr(8, header);
     if (text.empty() || text[0] != '{') fail("the header does not begin with '{'");
-    if (!safetensors::valid_utf8(text)) fail("the header is not valid UTF-8");
+    if (!valid_utf8(text)) fail("the header is not valid UTF-8");
 
     safetensors::HeaderReader reader;
     nlohmann::json::sax_parse(text.begin(), text.end(), &reader);
@@ -239,7 +198,7 @@ Tensor SafetensorsFile::tensor(const std::string& name) const {
     fail(file_.string(), ": no tensor '", name, "'", did_you_mean(name, names));
   }
   const TensorInfo& info = it->second;
-  char* data = mapping_->data + data_begin_ + info.begin;
+  char* data = mapping_->data() + data_begin_ + info.begin;
   const auto options = at::TensorOptions().dtype(info.dtype);
   if (reinterpret_cast<uintptr_t>(data) % c10::elementSize(info.dtype) != 0) {
     Tensor copy = at::empty(info.shape, options);
@@ -251,27 +210,17 @@ Tensor SafetensorsFile::tensor(const std::string& name) const {
 
 TensorMap read_safetensors(const std::filesystem::path& file) {
   TensorMap out;
-  if (!ends_with(file.string(), ".index.json")) {
+  if (!is_weight_index(file)) {
     const SafetensorsFile tensors(file);
     for (const auto& [name, info] : tensors.tensors()) out.emplace(name, tensors.tensor(name));
     return out;
   }
-  return with_context(file.string(), [&] {
-    const auto index = nlohmann::json::parse(read_file(file), nullptr, false);
-    if (!index.is_object() || !index.contains("weight_map") || !index["weight_map"].is_object()) fail("no object 'weight_map' in it");
-    std::map<std::string, SafetensorsFile> shards;
-    for (const auto& [name, shard] : index["weight_map"].items()) {
-      if (!shard.is_string()) fail("weight_map: '", name, "' does not name a file");
-      const auto base = shard.get<std::string>();
-      if (base.empty() || base.find_first_of("/\\") != std::string::npos || base.find("..") != std::string::npos) {
-        fail("weight_map: '", base, "' is not a plain file name");
-      }
-      auto it = shards.find(base);
-      if (it == shards.end()) it = shards.emplace(base, SafetensorsFile(file.parent_path() / base)).first;
-      out.emplace(name, it->second.tensor(name));
-    }
-    return out;
-  });
+  std::map<std::filesystem::path, SafetensorsFile> shards;
+  for (const auto& [name, shard] : read_weight_index(file)) {
+    const auto at = shards.try_emplace(shard, shard).first;
+    out.emplace(name, with_context(file.string(), [&, &name = name] { return at->second.tensor(name); }));
+  }
+  return out;
 }
 
 void write_safetensors(const std::filesystem::path& file, const TensorMap& tensors, const std::map<std::string, std::string>& metadata) {

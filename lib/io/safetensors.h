@@ -14,6 +14,8 @@
 
 namespace vlm {
 
+class MappedFile;
+
 struct TensorInfo {
   at::ScalarType dtype = at::ScalarType::Float;
   std::vector<int64_t> shape;
@@ -31,9 +33,8 @@ class SafetensorsFile {
   Tensor tensor(const std::string& name) const;
 
  private:
-  struct Mapping;
   std::filesystem::path file_;
-  std::shared_ptr<Mapping> mapping_;
+  std::shared_ptr<MappedFile> mapping_;
   uint64_t data_begin_ = 0;
   std::map<std::string, TensorInfo> tensors_;
   std::map<std::string, std::string> metadata_;

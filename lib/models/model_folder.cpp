@@ -1,6 +1,5 @@
 #include "vlm/models/model_folder.h"
 
-#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
@@ -13,6 +12,9 @@
 #include "vlm/models/clip/names.h"
 #include "vlm/models/blip/blip.h"
 #include "vlm/models/coca/coca.h"
+#include "vlm/models/model_source.h"
+#include "vlm/models/names/blip_names.h"
+#include "vlm/models/names/siglip_names.h"
 
 namespace vlm {
 
@@ -21,9 +23,6 @@ namespace fs = std::filesystem;
 namespace model_folder {
 
 constexpr const char* open_clip_config = "open_clip_config.json";
-/// In the order in which they are looked for.
-constexpr const char* weight_files[] = {"open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "model.safetensors",
-                                        "model.safetensors.index.json"};
 
 using Factory = std::unique_ptr<Model> (*)(const Config& config);
 
@@ -58,49 +57,26 @@ std::string hf_model_type(const std::string& text) {
 
 }  // namespace model_folder
 
-std::string model_folder_layout(const fs::path& folder) {
-  if (!fs::exists(folder)) fail("there is no model folder ", folder.string());
-  if (!fs::is_directory(folder)) fail(folder.string(), " is a file; a model folder is needed (configuration, weights, tokenizer)");
-  if (fs::exists(folder / model_folder::open_clip_config)) return "open_clip";
-  if (fs::exists(folder / "config.json")) return "hf";
-  fail(folder.string(), " is no model folder: it holds neither open_clip_config.json nor config.json");
-}
-
-fs::path model_weights_file(const fs::path& folder) {
-  for (const char* name : model_folder::weight_files) {
-    if (fs::exists(folder / name)) return folder / name;
-  }
-  std::vector<fs::path> others, pickles;
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const auto extension = entry.path().extension();
-    if (extension == ".safetensors") others.push_back(entry.path());
-    if (extension == ".bin" || extension == ".pt" || extension == ".pth") pickles.push_back(entry.path());
-  }
-  std::sort(others.begin(), others.end());
-  if (!others.empty()) return others.front();
-  if (!pickles.empty()) {
-    fail(folder.string(), ": its weights ", pickles.front().filename().string(), " are a PyTorch checkpoint; this version reads safetensors only");
-  }
-  fail(folder.string(), " holds no weights (open_clip_model.safetensors or model.safetensors)");
-}
-
-LoadedModel load_model(const fs::path& folder, const ModelLoadOptions& options) {
+LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
+  ModelSource source = read_model_source(path, options.arch);
   LoadedModel out;
-  out.layout = model_folder_layout(folder);
-  out.weights = model_weights_file(folder);
-  const fs::path config_file = folder / (out.layout == "open_clip" ? model_folder::open_clip_config : "config.json");
-  const std::string text = read_file(config_file, 10'000'000);
-  TensorMap weights = read_safetensors(out.weights);
+  out.layout = source.layout;
+  out.weights = source.weights;
+  out.folder = source.folder;
+  if (source.folder.empty()) out.open_clip_config = source.config;
+  TensorMap weights = std::move(source.tensors);
   // Every weight will come from the file, or loading fails; only a file that may leave some out needs them drawn.
   std::optional<SkipInitialisation> skip;
   if (options.strict) skip.emplace();
-  if (out.layout == "hf" && model_folder::hf_model_type(text) == "blip") {
-    weights = normalize_blip(weights);
-    out.model = make_blip(BlipConfig::from_hf(text, config_file.string()), weights);
+  if (out.layout == "hf" && model_folder::hf_model_type(source.config) == "blip") {
+    if (is_original_blip(weights)) weights = blip_to_hf(weights);
+    weights = without_tied_weights(weights);
+    out.model = make_blip(BlipConfig::from_hf(source.config, source.config_name), weights);
   } else {
-    const ClipConfig config = out.layout == "open_clip" ? ClipConfig::from_open_clip(text, config_file.string())
-                                                        : ClipConfig::from_hf(text, config_file.string());
+    const ClipConfig config = out.layout == "open_clip" ? ClipConfig::from_open_clip(source.config, source.config_name)
+                                                        : ClipConfig::from_hf(source.config, source.config_name);
     if (is_hf_clip(weights)) weights = clip_from_hf(weights);
+    if (is_hf_siglip(weights)) weights = siglip_from_hf(weights);
     weights = normalize_open_clip(weights, config.custom_text);
     out.model = model_folder::make_clip(config);
   }
@@ -131,7 +107,8 @@ void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::
   nlohmann::ordered_json config;
   if (const auto* clip = dynamic_cast<const ClipModel*>(&model)) {
     config = clip->architecture().to_hf();
-    write_safetensors(folder / "model.safetensors", clip_to_hf(weights_of(model)));
+    const TensorMap weights = weights_of(model);
+    write_safetensors(folder / "model.safetensors", clip->architecture().is_siglip() ? siglip_to_hf(weights) : clip_to_hf(weights));
   } else if (dynamic_cast<const BlipModel*>(&model)) {
     config = model.config();
     write_safetensors(folder / "model.safetensors", weights_of(model));

@@ -4,6 +4,8 @@
 ///
 ///   open_clip: open_clip_config.json, open_clip_model.safetensors
 ///   hf:        config.json, model.safetensors (or its shards), preprocessor_config.json
+///
+/// Weights may be in any container that io/weights.h reads; models/model_source.h finds them.
 
 #include <filesystem>
 #include <memory>
@@ -11,28 +13,27 @@
 #include <string>
 
 #include "vlm/models/interfaces.h"
+#include "vlm/models/model_source.h"
 #include "vlm/models/state.h"
 
 namespace vlm {
 
 struct ModelLoadOptions {
   bool strict = true;  ///< refuse weights that are missing, unexpected or misshapen
+  std::string arch;    ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
 };
 
 struct LoadedModel {
   std::unique_ptr<Model> model;
   std::string layout;          ///< "open_clip" or "hf"
   std::filesystem::path weights;
+  std::filesystem::path folder;   ///< with tokenizer and preprocessing; empty for a bare weight file
+  std::string open_clip_config;   ///< of a bare weight file: JSON with model_cfg and preprocess_cfg
   LoadReport report;           ///< clean unless loaded without `strict`
 };
 
-/// "open_clip", "hf", or an Error that says what was looked for.
-std::string model_folder_layout(const std::filesystem::path& folder);
-/// The weight file that a folder's model is read from; throws if there is none.
-std::filesystem::path model_weights_file(const std::filesystem::path& folder);
-
-/// Throws an Error that names the file, and what does not fit.
-LoadedModel load_model(const std::filesystem::path& folder, const ModelLoadOptions& options = {});
+/// `path`: a model folder or a weight file. Throws an Error that names the file, and what does not fit.
+LoadedModel load_model(const std::filesystem::path& path, const ModelLoadOptions& options = {});
 
 /// A new model of a family with initial weights drawn from `seed`. `config` holds the keys of the family's configuration.
 std::unique_ptr<Model> make_model(const std::string& family, const class Config& config, uint64_t seed);

@@ -2,6 +2,7 @@
 
 #include <c10/core/GradMode.h>
 
+#include <map>
 #include <set>
 
 #include "vlm/core/error.h"
@@ -52,8 +53,17 @@ LoadReport load_state(const std::vector<NamedTensor>& state, const TensorMap& we
     if (!used.count(name)) report.unexpected.push_back(name);
   }
   if (strict && !report.clean()) fail(where, ": the weights do not fit the model", report.text());
+  std::map<const char*, const char*> taken;  // end -> begin of the memory of tensors that were taken over
+  const auto shares_memory = [&](const Tensor& source) {
+    const char* begin = static_cast<const char*>(source.const_data_ptr());
+    const auto next = taken.upper_bound(begin);
+    return next != taken.end() && next->second < begin + source.nbytes();
+  };
   for (auto& [tensor, source] : fitting) {
-    if (source.scalar_type() == tensor.scalar_type() && source.device() == tensor.device()) {
+    // Views with other strides, and tensors that share their memory in the file, would change together in training.
+    if (source.scalar_type() == tensor.scalar_type() && source.device() == tensor.device() && source.is_contiguous() && !shares_memory(source)) {
+      const char* begin = static_cast<const char*>(source.const_data_ptr());
+      taken[begin + source.nbytes()] = begin;
       tensor.set_data(source);
     } else {
       tensor.copy_(source);

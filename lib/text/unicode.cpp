@@ -142,19 +142,6 @@ size_t white_space_bytes(std::string_view text, size_t at) {
 
 }  // namespace unicode_detail
 
-bool valid_utf8(std::string_view text) {
-  bool ok = true;
-  char32_t c = 0;
-  for (size_t at = 0; at < text.size() && ok;) {
-    if (static_cast<unsigned char>(text[at]) < 0x80) {
-      ++at;
-    } else {
-      at += unicode_detail::decode(text, at, c, ok);
-    }
-  }
-  return ok;
-}
-
 bool is_ascii(std::string_view text) {
   size_t i = 0;
   for (; i + 8 <= text.size(); i += 8) {

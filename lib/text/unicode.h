@@ -9,10 +9,10 @@
 #include <string_view>
 #include <vector>
 
+#include "vlm/core/strings.h"  // valid_utf8
+
 namespace vlm {
 
-/// True if every byte belongs to a well-formed character: no overlong forms, no surrogates, nothing above U+10FFFF.
-bool valid_utf8(std::string_view text);
 /// True if all bytes are below 0x80.
 bool is_ascii(std::string_view text);
 

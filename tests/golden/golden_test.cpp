@@ -82,7 +82,8 @@ TEST(GoldenRunner, AnUnknownKindIsAFailure) {
 /// The kinds that this version promises.
 TEST(GoldenRunner, KnowsTheKindsItPromises) {
   for (const char* kind : {"clip.vit", "clip.text", "clip.forward", "clip.loss", "clip.tokenize", "image.decode", "image.resize", "image.geometry",
-                           "image.preprocess", "image.augment", "io.safetensors", "io.safetensors_refused", "data.webdataset", "data.image_folder",
+                           "image.preprocess", "image.augment", "io.safetensors", "io.safetensors_refused", "io.torch_checkpoint",
+                           "io.torch_checkpoint_refused", "clip.convert", "data.webdataset", "data.image_folder",
                            "data.epoch_plan", "data.epoch_resume", "data.permutation", "data.brace_expand", "metric.retrieval_recall",
                            "metric.zero_shot_topk", "train.adamw", "train.lr_schedule", "train.param_groups"}) {
     EXPECT_EQ(operations().count(kind), 1u) << kind;

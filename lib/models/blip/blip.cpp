@@ -136,40 +136,13 @@ bool ends_with(const std::string& text, const std::string& end) {
   return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
 }
 
-void replace(std::string& text, const std::string& from, const std::string& to) {
-  const size_t at = text.find(from);
-  if (at != std::string::npos) text.replace(at, from.size(), to);
-}
-
-/// visual_encoder.blocks.0.norm1.weight -> vision_model.encoder.layers.0.layer_norm1.weight, and so on.
-std::string from_original(std::string name) {
-  if (!starts_with(name, "visual_encoder.")) return name;
-  replace(name, "visual_encoder.", "vision_model.");
-  replace(name, "vision_model.cls_token", "vision_model.embeddings.class_embedding");
-  replace(name, "vision_model.pos_embed", "vision_model.embeddings.position_embedding");
-  replace(name, "vision_model.patch_embed.proj", "vision_model.embeddings.patch_embedding");
-  replace(name, "vision_model.norm.", "vision_model.post_layernorm.");
-  replace(name, ".blocks.", ".encoder.layers.");
-  replace(name, ".norm1.", ".layer_norm1.");
-  replace(name, ".norm2.", ".layer_norm2.");
-  replace(name, ".attn.proj.", ".self_attn.projection.");
-  replace(name, ".attn.qkv.", ".self_attn.qkv.");
-  return name;
-}
-
 }  // namespace blip
 
-TensorMap normalize_blip(const TensorMap& weights) {
-  const bool original = weights.count("visual_encoder.cls_token") > 0;
+TensorMap without_tied_weights(const TensorMap& weights) {
   TensorMap out;
   for (const auto& [name, tensor] : weights) {
-    if (blip::ends_with(name, "cls.predictions.decoder.weight") || blip::ends_with(name, "cls.predictions.decoder.bias") ||
-        blip::ends_with(name, "embeddings.position_ids")) {
-      continue;
-    }
-    // The original's momentum copies and queues serve its pretraining only.
-    if (original && (name.find("_m.") != std::string::npos || blip::ends_with(name, "queue") || name == "temp" || name == "ptr_queue" || name == "queue_ptr" || name == "idx_queue")) continue;
-    out.emplace(original ? blip::from_original(name) : name, tensor);
+    const bool tied = blip::ends_with(name, "cls.predictions.decoder.weight") || blip::ends_with(name, "cls.predictions.decoder.bias");
+    if (!tied && !blip::ends_with(name, "embeddings.position_ids")) out.emplace(name, tensor);
   }
   return out;
 }

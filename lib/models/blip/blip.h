@@ -97,8 +97,7 @@ Tensor blip_prompt(const Tensor& ids, const GenerationTokens& tokens);
 /// The model for a configuration; where that names no head, the names in a weight file decide.
 std::unique_ptr<BlipModel> make_blip(BlipConfig config, const TensorMap& weights);
 
-/// What files carry beside a model's own names is taken off (output weights that are tied to the word embeddings, position
-/// ids), and names of the original implementation (visual_encoder.*) become HF's.
-TensorMap normalize_blip(const TensorMap& weights);
+/// Without what files carry beside a model's own weights: output weights tied to the word embeddings, and position ids.
+TensorMap without_tied_weights(const TensorMap& weights);
 
 }  // namespace vlm

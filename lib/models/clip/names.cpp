@@ -1,41 +1,45 @@
 #include "vlm/models/clip/names.h"
 
-#include <ATen/ops/cat.h>
-
-#include <vector>
-
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
+#include "vlm/models/names/name_rules.h"
 
 namespace vlm {
 
 namespace clip_names {
 
-struct Rule {
-  const char* open_clip;
-  const char* hf;
-};
-
-/// Whole names, and prefixes where both end in a dot.
-constexpr Rule rules[] = {
+constexpr NameRule rules[] = {
     {"logit_scale", "logit_scale"},
+    {"visual.proj", "visual_projection.weight", NameAction::transposed},
+    {"text_projection", "text_projection.weight", NameAction::transposed},
     {"visual.class_embedding", "vision_model.embeddings.class_embedding"},
     {"visual.conv1.weight", "vision_model.embeddings.patch_embedding.weight"},
     {"visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"},
-    {"visual.ln_pre.", "vision_model.pre_layrnorm."},
-    {"visual.ln_post.", "vision_model.post_layernorm."},
-    {"visual.transformer.resblocks.", "vision_model.encoder.layers."},
+    {"visual.ln_pre.*", "vision_model.pre_layrnorm.*"},  // HF's name is misspelt for good
+    {"visual.ln_post.*", "vision_model.post_layernorm.*"},
+    {"visual.transformer.resblocks.#.attn.in_proj_*", "vision_model.encoder.layers.#.self_attn.?_proj.*", NameAction::left_fused},
+    {"visual.transformer.resblocks.#.attn.out_proj.*", "vision_model.encoder.layers.#.self_attn.out_proj.*"},
+    {"visual.transformer.resblocks.#.ln_1.*", "vision_model.encoder.layers.#.layer_norm1.*"},
+    {"visual.transformer.resblocks.#.ln_2.*", "vision_model.encoder.layers.#.layer_norm2.*"},
+    {"visual.transformer.resblocks.#.mlp.c_fc.*", "vision_model.encoder.layers.#.mlp.fc1.*"},
+    {"visual.transformer.resblocks.#.mlp.c_proj.*", "vision_model.encoder.layers.#.mlp.fc2.*"},
     {"token_embedding.weight", "text_model.embeddings.token_embedding.weight"},
     {"positional_embedding", "text_model.embeddings.position_embedding.weight"},
-    {"ln_final.", "text_model.final_layer_norm."},
-    {"transformer.resblocks.", "text_model.encoder.layers."},
+    {"ln_final.*", "text_model.final_layer_norm.*"},
+    {"transformer.resblocks.#.attn.in_proj_*", "text_model.encoder.layers.#.self_attn.?_proj.*", NameAction::left_fused},
+    {"transformer.resblocks.#.attn.out_proj.*", "text_model.encoder.layers.#.self_attn.out_proj.*"},
+    {"transformer.resblocks.#.ln_1.*", "text_model.encoder.layers.#.layer_norm1.*"},
+    {"transformer.resblocks.#.ln_2.*", "text_model.encoder.layers.#.layer_norm2.*"},
+    {"transformer.resblocks.#.mlp.c_fc.*", "text_model.encoder.layers.#.mlp.fc1.*"},
+    {"transformer.resblocks.#.mlp.c_proj.*", "text_model.encoder.layers.#.mlp.fc2.*"},
 };
-/// Inside a block, after its number.
-constexpr Rule block_rules[] = {
-    {"attn.out_proj.", "self_attn.out_proj."}, {"ln_1.", "layer_norm1."}, {"ln_2.", "layer_norm2."},
-    {"mlp.c_fc.", "mlp.fc1."},                 {"mlp.c_proj.", "mlp.fc2."},
-};
-constexpr Rule projections[] = {{"visual.proj", "visual_projection.weight"}, {"text_projection", "text_projection.weight"}};
+
+bool is_flat_text(std::string_view name) {
+  for (const char* start : {"text_projection", "positional_embedding", "token_embedding", "transformer", "ln_final"}) {
+    if (starts_with(name, start)) return true;
+  }
+  return false;
+}
 
 bool take_prefix(std::string_view& name, std::string_view prefix) {
   if (!starts_with(name, prefix)) return false;
@@ -43,29 +47,10 @@ bool take_prefix(std::string_view& name, std::string_view prefix) {
   return true;
 }
 
-/// The name in the other layout, or "" if no rule fits.
-std::string translate(std::string_view name, const char* Rule::*from, const char* Rule::*to) {
-  for (const Rule& rule : rules) {
-    const std::string_view prefix = rule.*from;
-    if (prefix.back() != '.') {
-      if (name == prefix) return rule.*to;
-      continue;
-    }
-    std::string_view rest = name;
-    if (!take_prefix(rest, prefix)) continue;
-    const bool block = ends_with(prefix, "resblocks.") || ends_with(prefix, "layers.");
-    if (!block) return std::string(rule.*to) + std::string(rest);
-    const size_t dot = rest.find('.');
-    if (dot == std::string_view::npos) return "";
-    const std::string number(rest.substr(0, dot + 1));
-    rest.remove_prefix(dot + 1);
-    for (const Rule& inner : block_rules) {
-      std::string_view tail = rest;
-      if (take_prefix(tail, inner.*from)) return std::string(rule.*to) + number + inner.*to + std::string(tail);
-    }
-    return "";
-  }
-  return "";
+/// Tensors that say something about the model, and buffers that other versions wrote; no model has a place for them.
+bool is_remark(std::string_view name) {
+  return name == "input_resolution" || name == "context_length" || name == "vocab_size" ||
+         name == "text.transformer.embeddings.position_ids";
 }
 
 }  // namespace clip_names
@@ -75,61 +60,33 @@ bool is_hf_clip(const TensorMap& weights) {
 }
 
 TensorMap clip_from_hf(const TensorMap& weights) {
-  using namespace clip_names;
-  TensorMap out;
-  std::map<std::string, std::vector<Tensor>> joined;  // name of in_proj -> q, k, v
+  TensorMap wanted;
   for (const auto& [name, tensor] : weights) {
-    if (ends_with(name, ".position_ids")) continue;
-    bool done = false;
-    for (const Rule& rule : projections) {
-      if (name == rule.hf) out[rule.open_clip] = tensor.t().contiguous(), done = true;
-    }
-    for (size_t i = 0; i < 3 && !done; ++i) {
-      const std::string part = concat(".self_attn.", "qkv"[i], "_proj.");
-      const size_t at = name.find(part);
-      if (at == std::string::npos) continue;
-      // "….layers.3" and "weight": any rule of the block gives the block's own prefix.
-      const std::string probe = translate(name.substr(0, at) + ".layer_norm1.x", &Rule::hf, &Rule::open_clip);
-      if (probe.empty()) continue;
-      auto& parts = joined[probe.substr(0, probe.size() - std::string("ln_1.x").size()) + "attn.in_proj_" + name.substr(at + part.size())];
-      parts.resize(3);
-      parts[i] = tensor;
-      done = true;
-    }
-    if (done) continue;
-    const std::string translated = translate(name, &Rule::hf, &Rule::open_clip);
-    out[translated.empty() ? name : translated] = tensor;
+    if (!ends_with(name, ".position_ids")) wanted.emplace(name, tensor);
   }
-  for (const auto& [name, parts] : joined) {
-    bool whole = true;
-    for (const auto& part : parts) whole = whole && part.defined() && part.dim() > 0;
-    if (whole) out[name] = at::cat(parts, 0);
-  }
-  return out;
+  return right_to_left(wanted, clip_names::rules, UnknownNames::keep);
 }
 
 TensorMap clip_to_hf(const TensorMap& weights) {
-  using namespace clip_names;
+  TensorMap wanted;
+  for (const auto& [name, tensor] : clip_from_custom_text(weights)) {
+    if (!clip_names::is_remark(name)) wanted.emplace(name, tensor);
+  }
+  return with_context("HF's layout of CLIP", [&] { return left_to_right(wanted, clip_names::rules, UnknownNames::refuse); });
+}
+
+TensorMap clip_to_custom_text(const TensorMap& weights) {
+  if (!weights.count("text_projection")) return weights;
   TensorMap out;
-  for (const auto& [full_name, tensor] : weights) {
-    const std::string name = starts_with(full_name, "text.") ? full_name.substr(5) : full_name;
-    bool done = false;
-    for (const Rule& rule : projections) {
-      if (name == rule.open_clip) out[rule.hf] = tensor.t().contiguous(), done = true;
-    }
-    const size_t at = name.find(".attn.in_proj_");
-    if (!done && at != std::string::npos) {
-      const std::string probe = translate(name.substr(0, at) + ".ln_1.x", &Rule::open_clip, &Rule::hf);
-      const std::string layer = probe.substr(0, probe.size() - std::string("layer_norm1.x").size());
-      const std::string kind = name.substr(at + std::string(".attn.in_proj_").size());
-      const auto parts = tensor.chunk(3, 0);
-      for (size_t i = 0; i < 3; ++i) out[concat(layer, "self_attn.", "qkv"[i], "_proj.", kind)] = parts[i].contiguous();
-      done = true;
-    }
-    if (done) continue;
-    const std::string translated = translate(name, &Rule::open_clip, &Rule::hf);
-    if (translated.empty()) fail("the HF layout of CLIP has no place for '", full_name, "'");
-    out[translated] = tensor;
+  for (const auto& [name, tensor] : weights) out.emplace(clip_names::is_flat_text(name) ? "text." + name : name, tensor);
+  return out;
+}
+
+TensorMap clip_from_custom_text(const TensorMap& weights) {
+  TensorMap out;
+  for (const auto& [name, tensor] : weights) {
+    const std::string plain = starts_with(name, "text.") ? name.substr(5) : name;
+    if (!out.emplace(plain, tensor).second) fail("both 'text.", plain, "' and '", plain, "' are there");
   }
   return out;
 }
@@ -140,14 +97,9 @@ TensorMap normalize_open_clip(const TensorMap& weights, bool custom_text) {
     std::string_view name = full_name;
     clip_names::take_prefix(name, "module.");
     clip_names::take_prefix(name, "_orig_mod.");
-    if (name == "input_resolution" || name == "context_length" || name == "vocab_size") continue;
-    if (name == "text.transformer.embeddings.position_ids") continue;
+    if (clip_names::is_remark(name)) continue;
     std::string plain(name);
-    bool text = false;
-    for (const char* start : {"text_projection", "positional_embedding", "token_embedding", "transformer", "ln_final", "cls_emb"}) {
-      text = text || starts_with(plain, start);
-    }
-    if (custom_text && text) plain = "text." + plain;
+    if (custom_text && (clip_names::is_flat_text(plain) || starts_with(plain, "cls_emb"))) plain = "text." + plain;
     if (!custom_text && starts_with(plain, "text.")) plain = plain.substr(5);
     out[plain] = tensor;
   }
