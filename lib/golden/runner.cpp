@@ -74,6 +74,7 @@ const Operations& operations() {
     add_text_operations(table);
     add_image_operations(table);
     add_data_operations(table);
+    add_format_operations(table);
     add_model_operations(table);
     add_loss_operations(table);
     add_train_operations(table);
