@@ -12,9 +12,11 @@ namespace fs = std::filesystem;
 
 RowSource::RowSource(const SourceOptions& options, fs::path file)
     : Source(options.shown_name(), options.decode_options()),
-      root_(options.image_root) {
+      root_(options.image_root),
+      index_files_{options.cache_dir, options.write_index} {
   std::error_code error;
   if (!fs::exists(file, error)) fail_usage("there is no ", file.string());
+  if (names_shards(options.image_root)) pictures_ = std::make_unique<ShardPictures>(options.image_root, index_files_);
   begin_file(0, file);
 }
 
@@ -64,10 +66,35 @@ fs::path RowSource::root_of(const Sample& sample) const {
   return fs::is_directory(file, error) ? file : file.parent_path();
 }
 
+const ShardPictures* RowSource::pictures_in(const fs::path& folder) const {
+  std::lock_guard lock(mutex_);
+  const auto known = beside_.find(folder);
+  if (known != beside_.end()) return known->second.get();
+  auto& pictures = beside_[folder];
+  std::error_code error;
+  for (const auto& entry : fs::directory_iterator(folder.empty() ? "." : folder, error)) {
+    if (entry.path().extension() != ".tar") continue;
+    pictures = std::make_unique<ShardPictures>(folder.empty() ? "." : folder.string(), index_files_);
+    break;
+  }
+  return pictures.get();
+}
+
+std::string RowSource::load_picture(const fs::path& root, const std::string& name, const std::string& place) const {
+  std::error_code error;
+  // An absolute path replaces the root.
+  const fs::path file = root / name;
+  const ShardPictures* packed = pictures_.get();
+  if (!packed && !fs::exists(file, error)) packed = pictures_in(root);
+  if (!packed) return read_picture_file(file, place);
+  auto bytes = packed->read(name);
+  if (!bytes) throw SampleError("bad_image", place, concat("neither is there a file ", file.string(), " nor a member ", name, " of the tars"));
+  return std::move(*bytes);
+}
+
 void RowSource::load_pictures(Sample& sample) const {
   const fs::path root = root_of(sample);
-  // An absolute path replaces the root.
-  for (auto& image : sample.images) image.bytes = read_picture_file(root / image.name, sample.place());
+  for (auto& image : sample.images) image.bytes = load_picture(root, image.name, sample.place());
 }
 
 void StoredRows::add(const Sample& sample) {

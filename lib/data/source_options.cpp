@@ -13,7 +13,7 @@ void SourceOptions::fields(Fields& f) {
           "albef_vqa, snli_ve, albef_ve, nlvr2, refcoco or albef_grounding");
   f.field("name", name, "what messages call the data set (default: its path)");
   f.field("split", split, "part of the set that is read, where its file says which is which (train, val, test, testA …)");
-  f.field("image_root", image_root, "folder that paths of pictures are relative to (default: that of the annotation file)");
+  f.field("image_root", image_root, "folder that paths of pictures are relative to, or tars with members of these names (default: the folder of the annotation file)");
   f.field("image_key", image_key,
           "extension of the picture's member; alternatives in order, separated by ';'; empty: none is read");
   f.field("caption_key", caption_key,

@@ -14,7 +14,7 @@ struct SourceOptions {
   std::string type = "auto";  ///< auto, or a name of source_types()
   std::string name;           ///< what messages call it; "": the path
   std::string split;          ///< part of the set that is read, where its file says which is which; "": all of it
-  std::string image_root;     ///< folder that pictures' paths are relative to; "": that of the annotation file
+  std::string image_root;     ///< folder (or tars) that pictures' paths are relative to; "": that of the annotation file
 
   // WebDataset shards.
   std::string image_key = "jpg;png;jpeg;webp";  ///< "": pictures are not read
