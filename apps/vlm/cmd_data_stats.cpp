@@ -99,7 +99,7 @@ void run(const Options& options) {
   if (!options.sheet.empty() && !ends_with(options.sheet, ".html") && !ends_with(options.sheet, ".png"))
     fail_usage("--sheet writes .png or .html, not '", options.sheet, "'");
   const auto source = options.data.open();
-  const SourceStats stats = source_stats(*source, options.data.detected_type(), {.pictures = !options.texts_only, .threads = options.data.threads});
+  const SourceStats stats = source_stats(*source, options.data.detected_type(), {.pictures = !options.texts_only, .strict = options.data.strict, .threads = options.data.threads});
   if (!options.sheet.empty()) write_sheet(options, *source, stats);
   if (options.data.json) return print_json(stats.to_json());
   print_stats(stats);

@@ -26,19 +26,25 @@ constexpr std::array<int8_t, 256> values = make_values();
 std::optional<std::string> decode_base64(std::string_view text) {
   while (!text.empty() && text.back() == '=') text.remove_suffix(1);
   if (text.size() % 4 == 1) return std::nullopt;
-  std::string out;
-  out.reserve(text.size() / 4 * 3 + 2);
-  uint32_t bits = 0;
-  int held = 0;
-  for (const char c : text) {
-    const int8_t value = base64::values[static_cast<unsigned char>(c)];
-    if (value < 0) return std::nullopt;
-    bits = bits << 6 | static_cast<uint32_t>(value);
-    if ((held += 6) >= 8) {
-      held -= 8;
-      out += static_cast<char>(bits >> held & 0xff);
-    }
+  const auto value = [&](size_t i) { return static_cast<int32_t>(base64::values[static_cast<unsigned char>(text[i])]); };
+  const size_t groups = text.size() / 4, rest = text.size() % 4;
+  std::string out(groups * 3 + (rest ? rest - 1 : 0), '\0');
+  char* to = out.data();
+  int32_t bad = 0;  // negative as soon as one character is of neither alphabet
+  for (size_t i = 0; i < 4 * groups; i += 4, to += 3) {
+    const int32_t a = value(i), b = value(i + 1), c = value(i + 2), d = value(i + 3);
+    bad |= a | b | c | d;
+    to[0] = static_cast<char>(a << 2 | b >> 4);
+    to[1] = static_cast<char>(b << 4 | c >> 2);
+    to[2] = static_cast<char>(c << 6 | d);
   }
+  if (rest > 0) {
+    const int32_t a = value(4 * groups), b = value(4 * groups + 1), c = rest > 2 ? value(4 * groups + 2) : 0;
+    bad |= a | b | c;
+    to[0] = static_cast<char>(a << 2 | b >> 4);
+    if (rest > 2) to[1] = static_cast<char>(b << 4 | c >> 2);
+  }
+  if (bad < 0) return std::nullopt;
   return out;
 }
 

@@ -187,21 +187,20 @@ Sample OfaTsvSource::parse(const std::string& line, int64_t number, bool with_pi
   const ofa_tsv::Row row(line, columns_, place);
   Sample sample;
   sample.meta = nlohmann::json::object();
-  if (row.has("answers")) {
+  // Rows of pretraining carry the texts of their own type only; questions have their answers among the references.
+  const bool mixed = row.has("type");
+  const std::string type = row.text("type");
+  const char* answers = type == "qa" && !row.text("refs").empty() ? "refs" : "answers";
+  if (row.has(answers)) {
     try {
-      auto parsed = parse_ofa_answers(row.raw("answers"));
+      auto parsed = parse_ofa_answers(row.raw(answers));
       sample.answers = std::move(parsed.answers);
       sample.weights = std::move(parsed.weights);
-    } catch (const SampleError&) {
-      throw;
     } catch (const Error& error) {
       throw SampleError("bad_row", place, error.what());
     }
   }
   row.check_texts();
-  // Rows of pretraining carry the texts of their own type only.
-  const bool mixed = row.has("type");
-  const std::string type = row.text("type");
   sample.question = row.text("question");
   if (row.has("question") && sample.question.empty() && (!mixed || type == "qa")) throw SampleError("no_caption", place, "no question");
   bool caption_taken = false;

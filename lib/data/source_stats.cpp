@@ -122,6 +122,7 @@ SourceStats source_stats(const Source& source, const std::string& type, const St
   stats.type = type;
   stats.shards = source.shard_count();
   const auto skip = [&](const SampleError& error) {
+    if (options.strict) throw error;
     ++stats.skipped;
     ++stats.reasons[error.reason()];
   };

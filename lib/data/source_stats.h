@@ -54,6 +54,7 @@ struct SourceStats {
 
 struct StatsOptions {
   bool pictures = true;  ///< read the pictures' headers
+  bool strict = false;   ///< the first sample that cannot be used is thrown on
   int64_t threads = 0;   ///< 0: one for each core
 };
 

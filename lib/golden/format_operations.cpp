@@ -88,7 +88,8 @@ Result ofa_tsv(const Case& c) {
   options.tsv_roles = join(c.params.at("roles").get<std::vector<std::string>>(), ",");
   const Reading reading = read_all(options, true);
   return results(c, reading, [&](const Sample& sample, size_t i) {
-    Json out = {{"id", sample.meta.at("id")}, {"size", reading.sizes[i]}};
+    Json out = {{"size", reading.sizes[i]}};
+    if (sample.meta.contains("id")) out["id"] = sample.meta["id"];
     if (!sample.captions.empty()) out["text"] = sample.captions[0];
     if (sample.box) out["box"] = *sample.box;
     return out;

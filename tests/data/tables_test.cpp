@@ -91,6 +91,14 @@ TEST(OfaTsv, KnowsTheColumnsOfEachTask) {
   EXPECT_EQ(rows.samples[0].meta.at("premise"), "premise");
   EXPECT_EQ(rows.samples[0].label, 1);
   EXPECT_EQ(rows.skipped, Texts{"bad_label=1"});
+  options = file_with(folder, "all.tsv", "1\t" + image + "\t\twho?\t0.9|!+me\to\tvqa\tqa\n2\t" + image + "\tc\t\t\to\tcoco\tcaption\n3\t" + image +
+                                          "\t\t\t\to\tcoco\tcaption\n4\t" + image + "\tc\t\t\to\tvqa\tqa");
+  options.tsv_task = "pretrain";
+  rows = read_rows(options, true);
+  ASSERT_EQ(rows.samples.size(), 2u);
+  EXPECT_EQ(rows.samples[0].answers, Texts{"me"});
+  EXPECT_EQ(rows.samples[1].captions, Texts{"c"});
+  EXPECT_EQ(rows.skipped, Texts{"no_caption=2"});
   EXPECT_THROW(tsv_columns("captions"), Error);
   EXPECT_THROW(tsv_columns("caption", "0,1"), Error);
   EXPECT_THROW(tsv_columns("caption", "0,1,-2"), Error);
