@@ -1,5 +1,5 @@
-// Any bytes as one of the lists that data sets are released with: the first byte says which, and what stands behind a NUL is its
-// second file (answers, boxes). Samples are consistent, or a row or the file is refused.
+// Any bytes as one of the lists that data sets are released with: the first byte says which, and what stands behind a NUL is
+// its second file (answers, boxes). Samples are consistent, or a row or the file is refused.
 
 #include <algorithm>
 #include <cstdlib>
@@ -11,8 +11,8 @@
 #include "vlm/data/source_formats.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
-  static const char* const types[] = {"coco_captions", "coco_karpathy", "albef_list", "vqav2", "albef_vqa", "snli_ve", "albef_ve", "nlvr2",
-                                      "refcoco",       "albef_grounding"};
+  static const char* const types[] = {"coco_captions", "coco_karpathy", "albef_list", "vqav2",   "albef_vqa",
+                                      "snli_ve",       "albef_ve",      "nlvr2",      "refcoco", "albef_grounding"};
   if (size == 0) return 0;
   const std::string_view all(reinterpret_cast<const char*>(data) + 1, size - 1);
   const std::string_view first = all.substr(0, all.find('\0'));

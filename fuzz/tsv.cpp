@@ -1,5 +1,5 @@
-// Any bytes as a table: OFA's TSV with all of its columns, open_clip's CSV, and the index of lines. What is read is consistent, or a
-// sample or the file is refused.
+// Any bytes as a table: OFA's TSV with all of its columns, open_clip's CSV, and the index of lines. What is read is
+// consistent, or a sample or the file is refused.
 
 #include <algorithm>
 #include <cstdlib>

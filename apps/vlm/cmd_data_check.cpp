@@ -33,7 +33,10 @@ Json line_of(const ScannedSample* scanned, const SampleError* error) {
   } else {
     auto pictures = Json::array();
     for (const auto& picture : scanned->pictures)
-      pictures.push_back({{"format", image_format_name(picture.format)}, {"width", picture.width}, {"height", picture.height}, {"bytes", picture.bytes}});
+      pictures.push_back({{"format", image_format_name(picture.format)},
+                          {"width", picture.width},
+                          {"height", picture.height},
+                          {"bytes", picture.bytes}});
     line["pictures"] = pictures;
     line["captions"] = scanned->sample.captions.size();
   }
@@ -45,17 +48,20 @@ void run(const Options& options) {
   SourceCheck check;
   auto bad = Json::array();
   const auto look = [&](std::ostream* out) {
-    check = check_source(*source, {.decode = !options.headers_only, .strict = options.data.strict, .threads = options.data.threads},
+    check = check_source(*source,
+                         {.decode = !options.headers_only, .strict = options.data.strict, .threads = options.data.threads},
                          [&](const ScannedSample* scanned, const SampleError* error) {
-      if (out) *out << line_of(scanned, error).dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
-      if (!error) return;
-      if (options.data.json) {
-        bad.push_back(line_of(scanned, error));
-        return;
-      }
-      clear_progress_line();
-      std::printf("%s  %s%s%s\n", error->reason().c_str(), error->place().c_str(), error->detail().empty() ? "" : ": ", error->detail().c_str());
-    });
+                           if (out)
+                             *out << line_of(scanned, error).dump(-1, ' ', false, Json::error_handler_t::replace) << "\n";
+                           if (!error) return;
+                           if (options.data.json) {
+                             bad.push_back(line_of(scanned, error));
+                             return;
+                           }
+                           clear_progress_line();
+                           std::printf("%s  %s%s%s\n", error->reason().c_str(), error->place().c_str(),
+                                       error->detail().empty() ? "" : ": ", error->detail().c_str());
+                         });
   };
   if (options.out.empty()) {
     look(nullptr);
@@ -69,7 +75,8 @@ void run(const Options& options) {
   } else {
     std::printf("%s\n", check.summary().c_str());
     if (check.pictures > 0)
-      std::printf("%lld pictures, %s\n", static_cast<long long>(check.pictures), human_bytes(static_cast<double>(check.picture_bytes)).c_str());
+      std::printf("%lld pictures, %s\n", static_cast<long long>(check.pictures),
+                  human_bytes(static_cast<double>(check.picture_bytes)).c_str());
   }
   if (check.skipped > 0) throw Exit{1};
 }
@@ -83,7 +90,8 @@ void add_data_check(CLI::App& data) {
                                   [options] { data_check::run(*options); });
   options->data.add_to(*command);
   command->add_option("--out", options->out, "File for one JSON line a sample");
-  command->add_flag("--headers-only", options->headers_only, "Look at the pictures' headers only: fast, finds missing files and wrong sizes");
+  command->add_flag("--headers-only", options->headers_only,
+                    "Look at the pictures' headers only: fast, finds missing files and wrong sizes");
 }
 
 }  // namespace vlm::apps

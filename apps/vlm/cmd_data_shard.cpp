@@ -34,13 +34,17 @@ void run(Options& options) {
 
 void add_data_shard(CLI::App& data) {
   auto options = std::make_shared<data_shard::Options>();
-  CLI::App* command = add_command(data, "shard", "Write any data set as WebDataset tars; the same samples are read back from them",
-                                  "vlm data shard captions_train.json shards --prefix train --samples-per-shard 5000",
-                                  [options] { data_shard::run(*options); });
+  CLI::App* command =
+      add_command(data, "shard", "Write any data set as WebDataset tars; the same samples are read back from them",
+                  "vlm data shard captions_train.json shards --prefix train --samples-per-shard 5000",
+                  [options] { data_shard::run(*options); });
   options->data.add_to(*command, &options->out);
   command->add_option("--prefix", options->shards.prefix, "Shards are PREFIX-000000.tar, ...")->capture_default_str();
-  command->add_option("--samples-per-shard", options->shards.samples_per_shard, "Samples in a shard")->capture_default_str()->check(CLI::PositiveNumber);
-  command->add_option("--size", options->shards.bytes_per_shard, "A shard also ends at this size, as 500MB")->transform(CLI::AsSizeValue(true));
+  command->add_option("--samples-per-shard", options->shards.samples_per_shard, "Samples in a shard")
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
+  command->add_option("--size", options->shards.bytes_per_shard, "A shard also ends at this size, as 500MB")
+      ->transform(CLI::AsSizeValue(true));
   command->add_flag("--force", options->shards.force, "Replace shards of this prefix");
 }
 

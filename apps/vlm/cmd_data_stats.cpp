@@ -31,7 +31,12 @@ std::string number(double value) {
 }
 
 std::vector<std::string> spread_row(const char* name, const Spread& spread) {
-  return {name, number(spread.quantile(0)), number(spread.quantile(0.5)), number(spread.mean()), number(spread.quantile(0.95)), number(spread.quantile(1))};
+  return {name,
+          number(spread.quantile(0)),
+          number(spread.quantile(0.5)),
+          number(spread.mean()),
+          number(spread.quantile(0.95)),
+          number(spread.quantile(1))};
 }
 
 std::string list_of(const std::vector<std::pair<std::string, int64_t>>& list) {
@@ -89,8 +94,8 @@ void write_sheet(const Options& options, const Source& source, const SourceStats
   std::string body = concat("<header><h1>", html::escape(stats.dataset), "</h1><p>", pictures.size(), " of ", stats.samples,
                             " samples, drawn at random.</p></header><section><div class=\"cards\">");
   for (const auto& picture : pictures) {
-    body += "<div class=\"card\">" + html::picture(encode_png(picture.image), picture.key) + "<ol><li>" + html::escape(picture.text) +
-            "</li></ol><div class=\"own\">" + html::escape(picture.key) + "</div></div>";
+    body += "<div class=\"card\">" + html::picture(encode_png(picture.image), picture.key) + "<ol><li>" +
+            html::escape(picture.text) + "</li></ol><div class=\"own\">" + html::escape(picture.key) + "</div></div>";
   }
   write_file_atomically(options.sheet, html::page(stats.dataset, body + "</div></section>"));
 }
@@ -99,7 +104,9 @@ void run(const Options& options) {
   if (!options.sheet.empty() && !ends_with(options.sheet, ".html") && !ends_with(options.sheet, ".png"))
     fail_usage("--sheet writes .png or .html, not '", options.sheet, "'");
   const auto source = options.data.open();
-  const SourceStats stats = source_stats(*source, options.data.detected_type(), {.pictures = !options.texts_only, .strict = options.data.strict, .threads = options.data.threads});
+  const SourceStats stats =
+      source_stats(*source, options.data.detected_type(),
+                   {.pictures = !options.texts_only, .strict = options.data.strict, .threads = options.data.threads});
   if (!options.sheet.empty()) write_sheet(options, *source, stats);
   if (options.data.json) return print_json(stats.to_json());
   print_stats(stats);
@@ -110,9 +117,10 @@ void run(const Options& options) {
 
 void add_data_stats(CLI::App& data) {
   auto options = std::make_shared<data_stats::Options>();
-  CLI::App* command = add_command(data, "stats", "What a data set holds: counts, lengths of captions, sizes of pictures, words",
-                                  "vlm data stats dataset_coco.json --split train --image-root coco --sheet coco.html",
-                                  [options] { data_stats::run(*options); });
+  CLI::App* command =
+      add_command(data, "stats", "What a data set holds: counts, lengths of captions, sizes of pictures, words",
+                  "vlm data stats dataset_coco.json --split train --image-root coco --sheet coco.html",
+                  [options] { data_stats::run(*options); });
   options->data.add_to(*command);
   command->add_option("--sheet", options->sheet, "Also draw some of the pictures: a .png, or a .html page with their texts");
   command->add_option("--pictures", options->pictures, "How many")->capture_default_str()->check(CLI::Range(1, 1000));

@@ -50,27 +50,26 @@ CocoCaptionsSource::CocoCaptionsSource(const SourceOptions& options) : StoredRow
   std::vector<caption_lists::CocoImage> images;
   std::unordered_map<std::string, size_t> image_of;
   std::vector<caption_lists::CocoAnnotation> annotations;
-  for_each_json_item(options.path,
-                     {{"images",
-                       [&](Json&& item) {
-                         const std::string* name = text_of(item, "file_name");
-                         if (name && item.contains("id")) {
-                           image_of.emplace(identity_of(item["id"]), images.size());
-                           images.push_back({item["id"], *name, {}});
-                         } else {
-                           images.emplace_back();
-                         }
-                       }},
-                      {"annotations", [&](Json&& item) {
-                         caption_lists::CocoAnnotation annotation;
-                         if (item.is_object()) {
-                           annotation.image = identity_of(caption_lists::value_of(item, "image_id"));
-                           const auto caption = item.find("caption");
-                           annotation.has_caption = caption != item.end() && caption->is_string();
-                           if (annotation.has_caption) annotation.caption = caption->get<std::string>();
-                         }
-                         annotations.push_back(std::move(annotation));
-                       }}});
+  for_each_json_item(options.path, {{"images",
+                                     [&](Json&& item) {
+                                       const std::string* name = text_of(item, "file_name");
+                                       if (name && item.contains("id")) {
+                                         image_of.emplace(identity_of(item["id"]), images.size());
+                                         images.push_back({item["id"], *name, {}});
+                                       } else {
+                                         images.emplace_back();
+                                       }
+                                     }},
+                                    {"annotations", [&](Json&& item) {
+                                       caption_lists::CocoAnnotation annotation;
+                                       if (item.is_object()) {
+                                         annotation.image = identity_of(caption_lists::value_of(item, "image_id"));
+                                         const auto caption = item.find("caption");
+                                         annotation.has_caption = caption != item.end() && caption->is_string();
+                                         if (annotation.has_caption) annotation.caption = caption->get<std::string>();
+                                       }
+                                       annotations.push_back(std::move(annotation));
+                                     }}});
   for (size_t i = 0; i < annotations.size(); ++i) {
     const auto& annotation = annotations[i];
     const std::string place = concat(options.path, ": annotation ", i);
@@ -107,42 +106,47 @@ KarpathySource::KarpathySource(const SourceOptions& options) : StoredRows(option
   using caption_lists::Json;
   static const std::vector<std::string> splits = {"train", "val", "test"};
   if (!options.split.empty() && std::find(splits.begin(), splits.end(), options.split) == splits.end())
-    fail_usage("there is no split '", options.split, "'", did_you_mean(options.split, splits), "; there are: train, val, test");
+    fail_usage("there is no split '", options.split, "'", did_you_mean(options.split, splits),
+               "; there are: train, val, test");
   if (options.restval != "train" && options.restval != "val" && options.restval != "drop")
     fail_usage("restval is train, val or drop, not '", options.restval, "'");
   int64_t position = -1;
   for_each_json_item(options.path, {{"images", [&](Json&& item) {
-    ++position;
-    const std::string* given = text_of(item, "split");
-    std::string split = given ? *given : "";
-    if (split == "restval") {
-      if (options.restval == "drop") return;
-      split = options.restval;
-    }
-    if (std::find(splits.begin(), splits.end(), split) == splits.end()) {
-      // Of no split, so it is no row of any; it counts with whichever is read.
-      add_problem("bad_split", concat(options.path, ": image ", position), given ? *given : "no split");
-      return;
-    }
-    if (!options.split.empty() && split != options.split) return;
-    const std::string* filename = text_of(item, "filename");
-    if (!filename) return add_bad("bad_row", concat("image ", position, " has no filename"));
-    Sample sample;
-    if (const auto sentences = item.find("sentences"); sentences != item.end() && sentences->is_array()) {
-      for (const auto& sentence : *sentences) {
-        if (const std::string* raw = text_of(sentence, "raw")) sample.captions.emplace_back(strip(*raw));
-      }
-    }
-    const std::string* folder = text_of(item, "filepath");
-    const std::string path = folder ? *folder + "/" + *filename : *filename;
-    if (sample.captions.empty()) return add_bad("no_caption", path);
-    sample.key = path;
-    sample.images.push_back({path, ""});
-    Json id = caption_lists::value_of(item, "cocoid");
-    if (id.is_null()) id = caption_lists::value_of(item, "imgid");
-    sample.meta = {{"image_id", std::move(id)}, {"split", split}};
-    add(sample);
-  }}});
+                                       ++position;
+                                       const std::string* given = text_of(item, "split");
+                                       std::string split = given ? *given : "";
+                                       if (split == "restval") {
+                                         if (options.restval == "drop") return;
+                                         split = options.restval;
+                                       }
+                                       if (std::find(splits.begin(), splits.end(), split) == splits.end()) {
+                                         // Of no split, so it is no row of any; it counts with whichever is read.
+                                         add_problem("bad_split", concat(options.path, ": image ", position),
+                                                     given ? *given : "no split");
+                                         return;
+                                       }
+                                       if (!options.split.empty() && split != options.split) return;
+                                       const std::string* filename = text_of(item, "filename");
+                                       if (!filename)
+                                         return add_bad("bad_row", concat("image ", position, " has no filename"));
+                                       Sample sample;
+                                       if (const auto sentences = item.find("sentences");
+                                           sentences != item.end() && sentences->is_array()) {
+                                         for (const auto& sentence : *sentences) {
+                                           if (const std::string* raw = text_of(sentence, "raw"))
+                                             sample.captions.emplace_back(strip(*raw));
+                                         }
+                                       }
+                                       const std::string* folder = text_of(item, "filepath");
+                                       const std::string path = folder ? *folder + "/" + *filename : *filename;
+                                       if (sample.captions.empty()) return add_bad("no_caption", path);
+                                       sample.key = path;
+                                       sample.images.push_back({path, ""});
+                                       Json id = caption_lists::value_of(item, "cocoid");
+                                       if (id.is_null()) id = caption_lists::value_of(item, "imgid");
+                                       sample.meta = {{"image_id", std::move(id)}, {"split", split}};
+                                       add(sample);
+                                     }}});
   set_rows(rows());
 }
 
@@ -161,7 +165,9 @@ AlbefListSource::AlbefListSource(const SourceOptions& options) : StoredRows(opti
       if (id.is_structured()) return add_bad("bad_row", "image_id is neither a number nor a text");
       if (sample.captions.empty()) return add_bad("no_caption", *image);
       sample.key = row_key(rows());
-      sample.image_index = index_of.emplace(identity_of(id.is_null() ? Json(*image) : id), static_cast<int64_t>(index_of.size())).first->second;
+      sample.image_index =
+          index_of.emplace(identity_of(id.is_null() ? Json(*image) : id), static_cast<int64_t>(index_of.size()))
+              .first->second;
       sample.images.push_back({*image, ""});
       if (!id.is_null()) sample.meta = {{"image_id", id}};
       add(sample);

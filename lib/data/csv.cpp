@@ -18,11 +18,13 @@ char separator_of(const std::string& text) {
   return text[0];
 }
 
-size_t column_of(const std::vector<std::string>& header, const std::string& name, const char* option, const std::string& file) {
+size_t column_of(const std::vector<std::string>& header, const std::string& name, const char* option,
+                 const std::string& file) {
   const auto it = std::find(header.begin(), header.end(), name);
   if (it == header.end()) {
-    fail_usage(file, ": there is no column '", name, "'", did_you_mean(name, header), "; the header names: ", join(header, ", "),
-               ". Set ", option, " (and csv_separator, if the header looks wrong)");
+    fail_usage(file, ": there is no column '", name, "'", did_you_mean(name, header),
+               "; the header names: ", join(header, ", "), ". Set ", option,
+               " (and csv_separator, if the header looks wrong)");
   }
   return static_cast<size_t>(it - header.begin());
 }
@@ -124,7 +126,8 @@ Sample CsvSource::row(int64_t number) const {
   const auto i = static_cast<size_t>(number) + 1;
   const std::string place = concat(file_of(0).string(), ": line ", records_[i].line);
   auto fields = parse_csv_record(record(i), separator_);
-  if (fields.size() <= std::max(image_column_, caption_column_)) throw SampleError("bad_row", place, concat(fields.size(), " fields are too few"));
+  if (fields.size() <= std::max(image_column_, caption_column_))
+    throw SampleError("bad_row", place, concat(fields.size(), " fields are too few"));
   if (strip(fields[image_column_]).empty()) throw SampleError("bad_row", place, "the field of the picture is empty");
   if (!valid_utf8(fields[caption_column_])) throw SampleError("bad_text", place, "the caption is not UTF-8");
   Sample sample;

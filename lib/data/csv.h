@@ -1,5 +1,6 @@
 #pragma once
-/// Tables with a header row, as open_clip reads them: a column of pictures' paths and one of captions (specs: data, section 4).
+/// Tables with a header row, as open_clip reads them: a column of pictures' paths and one of captions (specs: data, section
+/// 4).
 
 #include <cstdint>
 #include <memory>
@@ -12,8 +13,8 @@
 
 namespace vlm {
 
-/// One record by RFC 4180: fields between separators, quoted ones may hold separators, line ends and doubled quotes. `record` has no
-/// line end after it.
+/// One record by RFC 4180: fields between separators, quoted ones may hold separators, line ends and doubled quotes.
+/// `record` has no line end after it.
 std::vector<std::string> parse_csv_record(std::string_view record, char separator);
 
 /// Where the records of a table lie: a line end inside quotes is none.

@@ -46,7 +46,8 @@ std::vector<std::string> caption_lines(std::string_view content) {
   return out;
 }
 
-ImageTextFolderSource::ImageTextFolderSource(const SourceOptions& options) : RowSource(options, options.path), folder_(options.path) {
+ImageTextFolderSource::ImageTextFolderSource(const SourceOptions& options)
+    : RowSource(options, options.path), folder_(options.path) {
   if (!fs::is_directory(folder_)) fail_usage(options.path, " is no folder");
   image_text_folder::Found found;
   image_text_folder::find(found, folder_, folder_, {});
@@ -67,7 +68,8 @@ Sample ImageTextFolderSource::row(int64_t number) const {
   const std::string place = (folder_ / picture).string();
   const fs::path text = folder_ / (image_text_folder::stem_of(picture) + ".txt");
   std::error_code error;
-  if (!fs::is_regular_file(text, error)) throw SampleError("no_caption", place, concat("there is no ", text.filename().string()));
+  if (!fs::is_regular_file(text, error))
+    throw SampleError("no_caption", place, concat("there is no ", text.filename().string()));
   std::string content;
   try {
     content = read_file(text, image_text_folder::longest_text);

@@ -48,8 +48,8 @@ class Reader : public nlohmann::json_sax<Json> {
   bool stopped() const { return stopped_; }
 
  protected:
-  virtual void top(bool list) = 0;                    ///< the file begins
-  virtual void top_key(const std::string& key) = 0;   ///< of an object
+  virtual void top(bool list) = 0;                   ///< the file begins
+  virtual void top_key(const std::string& key) = 0;  ///< of an object
   /// Whether the value that begins here is to be built; depth 1: directly below the top.
   virtual bool wanted(size_t depth, bool container, bool list) = 0;
   virtual void built(size_t depth, Json&& value) = 0;

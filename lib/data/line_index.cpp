@@ -69,7 +69,8 @@ bool LineFile::take_index(const fs::path& index) {
   } catch (const Error&) {
     return false;
   }
-  if (content.size() < 8 || content.size() % 8 != 0 || line_index::u64_at(content, 0) != content.size() / 8 - 1) return false;
+  if (content.size() < 8 || content.size() % 8 != 0 || line_index::u64_at(content, 0) != content.size() / 8 - 1)
+    return false;
   std::vector<uint64_t> starts(content.size() / 8 - 1);
   for (size_t i = 0; i < starts.size(); ++i) {
     starts[i] = line_index::u64_at(content, 8 * (i + 1));
@@ -97,7 +98,8 @@ std::string LineFile::line(int64_t number) const {
   const auto i = static_cast<size_t>(number);
   const uint64_t begin = starts_.at(i), end = i + 1 < starts_.size() ? starts_[i + 1] : bytes_->size();
   if (end - begin > line_index::longest_line)
-    fail(file_.string(), ": line ", number + 1, " is ", end - begin, " bytes long; at most ", line_index::longest_line, " are read");
+    fail(file_.string(), ": line ", number + 1, " is ", end - begin, " bytes long; at most ", line_index::longest_line,
+         " are read");
   std::string text(end - begin, '\0');
   if (bytes_->read_at(begin, text.data(), text.size()) != text.size())
     fail(file_.string(), " has become shorter since it was opened");

@@ -15,8 +15,8 @@ namespace vlm {
 class LineFile {
  public:
   /// Lines end at "\n"; the end of the file without one is a line's end, too. With `keep_index` the offsets are kept in
-  /// `<file>.idx` (little-endian u64 count, then as many u64 offsets) if that can be written, and taken from there if it is not
-  /// older than the file and fits it. Throws an Error if the file cannot be opened or read.
+  /// `<file>.idx` (little-endian u64 count, then as many u64 offsets) if that can be written, and taken from there if it is
+  /// not older than the file and fits it. Throws an Error if the file cannot be opened or read.
   explicit LineFile(const std::filesystem::path& file, bool keep_index = false);
 
   int64_t size() const { return static_cast<int64_t>(starts_.size()); }

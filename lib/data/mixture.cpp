@@ -59,7 +59,8 @@ nlohmann::ordered_json MixCursor::to_json() const {
 MixCursor MixCursor::from_json(const nlohmann::json& json) {
   MixCursor out;
   try {
-    if (json.at("version") != 1) fail("the cursor of a mixture has version ", json["version"].dump(), "; this reads version 1");
+    if (json.at("version") != 1)
+      fail("the cursor of a mixture has version ", json["version"].dump(), "; this reads version 1");
     out.draws = json.at("draws").get<int64_t>();
     for (const auto& [name, cursor] : json.at("parts").items()) out.parts[name] = Cursor::from_json(cursor);
   } catch (const nlohmann::json::exception& error) {
@@ -115,9 +116,11 @@ MixCursor MixLoader::cursor() const {
 
 void MixLoader::resume(const MixCursor& cursor) {
   for (const auto& part : parts_) {
-    if (cursor.parts.count(part.name) == 0) fail_usage("the run that is to go on had no data set '", part.name, "' in its mixture");
+    if (cursor.parts.count(part.name) == 0)
+      fail_usage("the run that is to go on had no data set '", part.name, "' in its mixture");
   }
-  if (cursor.parts.size() != parts_.size()) fail_usage("the run that is to go on had ", cursor.parts.size(), " data sets in its mixture, not ", parts_.size());
+  if (cursor.parts.size() != parts_.size())
+    fail_usage("the run that is to go on had ", cursor.parts.size(), " data sets in its mixture, not ", parts_.size());
   for (size_t i = 0; i < parts_.size(); ++i) loaders_[i]->resume(cursor.parts.at(parts_[i].name));
   for (auto& last : handed_out_) last.ticket = -1;
   order_ = MixOrder(parts_, seed_);

@@ -1,6 +1,6 @@
 #pragma once
-/// Several data sets at once (specs: data, 8.5): each step is served by one of them, drawn on all ranks alike, or each batch has
-/// fixed shares. Every data set has an epoch counter and a cursor of its own.
+/// Several data sets at once (specs: data, 8.5): each step is served by one of them, drawn on all ranks alike, or each batch
+/// has fixed shares. Every data set has an epoch counter and a cursor of its own.
 
 #include <cstdint>
 #include <map>
@@ -18,7 +18,8 @@ struct MixPart {
   double weight = 1;
 };
 
-/// "caption=2,vqa=1". Throws a usage error for a repeated name, a weight that is no number of 0 or more, or weights that are all 0.
+/// "caption=2,vqa=1". Throws a usage error for a repeated name, a weight that is no number of 0 or more, or weights that are
+/// all 0.
 std::vector<MixPart> parse_mix(const std::string& text);
 
 /// Which data set serves each step: follows from seed and weights alone, so every rank draws the same.
@@ -38,9 +39,9 @@ class MixOrder {
 
 /// Where a run over several data sets stands.
 struct MixCursor {
-  int64_t draws = 0;                           ///< steps that were used
-  std::map<std::string, Cursor> parts;         ///< by name
-  nlohmann::ordered_json to_json() const;      ///< {"version": 1, "draws": n, "parts": {name: cursor}}
+  int64_t draws = 0;                       ///< steps that were used
+  std::map<std::string, Cursor> parts;     ///< by name
+  nlohmann::ordered_json to_json() const;  ///< {"version": 1, "draws": n, "parts": {name: cursor}}
   static MixCursor from_json(const nlohmann::json& json);
 };
 

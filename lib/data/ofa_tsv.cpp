@@ -33,8 +33,9 @@ const std::map<std::string, Task>& tasks() {
   return all;
 }
 
-const std::vector<std::string> known_roles = {"id",   "image",      "text",  "box",     "question", "answers", "objects", "hypothesis",
-                                              "label", "label_text", "caption", "refs", "dataset",  "type"};
+const std::vector<std::string> known_roles = {"id",      "image",   "text",       "box",   "question",
+                                              "answers", "objects", "hypothesis", "label", "label_text",
+                                              "caption", "refs",    "dataset",    "type"};
 
 /// A finite number with nothing but white space around it.
 std::optional<double> to_number(std::string_view text) {
@@ -72,7 +73,8 @@ class Row {
   std::string text(const char* role) const { return std::string(strip(raw(role))); }
   void check_texts() const {
     for (const auto& [role, field] : fields_) {
-      if (role != "image" && !valid_utf8(field)) throw SampleError("bad_text", place_, concat("the column of ", role, " is not UTF-8"));
+      if (role != "image" && !valid_utf8(field))
+        throw SampleError("bad_text", place_, concat("the column of ", role, " is not UTF-8"));
     }
   }
 
@@ -94,13 +96,15 @@ std::vector<TsvColumn> tsv_columns(const std::string& task, const std::string& s
   const auto role_list = split(roles.empty() ? it->second.roles : roles, ",");
   const auto numbers = split(selected.empty() ? it->second.columns : selected, ",");
   if (role_list.size() != numbers.size()) {
-    fail_usage("selected_cols gives ", numbers.size(), " columns, but there are ", role_list.size(), " roles: ", join(role_list, ", "));
+    fail_usage("selected_cols gives ", numbers.size(), " columns, but there are ", role_list.size(),
+               " roles: ", join(role_list, ", "));
   }
   std::vector<TsvColumn> out;
   for (size_t i = 0; i < numbers.size(); ++i) {
     const std::string role(strip(role_list[i]));
     if (std::find(ofa_tsv::known_roles.begin(), ofa_tsv::known_roles.end(), role) == ofa_tsv::known_roles.end())
-      fail_usage("tsv_roles: there is no role '", role, "'", did_you_mean(role, ofa_tsv::known_roles), "; there are: ", join(ofa_tsv::known_roles, ", "));
+      fail_usage("tsv_roles: there is no role '", role, "'", did_you_mean(role, ofa_tsv::known_roles),
+                 "; there are: ", join(ofa_tsv::known_roles, ", "));
     const std::string_view digits = strip(numbers[i]);
     size_t number = 0;
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
@@ -202,7 +206,8 @@ Sample OfaTsvSource::parse(const std::string& line, int64_t number, bool with_pi
   }
   row.check_texts();
   sample.question = row.text("question");
-  if (row.has("question") && sample.question.empty() && (!mixed || type == "qa")) throw SampleError("no_caption", place, "no question");
+  if (row.has("question") && sample.question.empty() && (!mixed || type == "qa"))
+    throw SampleError("no_caption", place, "no question");
   bool caption_taken = false;
   for (const char* role : {"text", "hypothesis", "caption", "label_text"}) {
     if (!row.has(role)) continue;
@@ -217,12 +222,14 @@ Sample OfaTsvSource::parse(const std::string& line, int64_t number, bool with_pi
     } else if (std::string text = row.text(role); !text.empty()) {
       sample.captions.push_back(std::move(text));
     }
-    if (sample.captions.empty() && (!mixed || type == "caption")) throw SampleError("no_caption", place, concat("no ", role));
+    if (sample.captions.empty() && (!mixed || type == "caption"))
+      throw SampleError("no_caption", place, concat("no ", role));
   }
   if (row.has("box")) sample.box = parse_ofa_box(row.raw("box"), place);
   if (row.has("label")) {
     sample.label = entailment_label(row.text("label"));
-    if (*sample.label < 0) throw SampleError("bad_label", place, concat("'", row.text("label"), "' is not entailment, neutral or contradiction"));
+    if (*sample.label < 0)
+      throw SampleError("bad_label", place, concat("'", row.text("label"), "' is not entailment, neutral or contradiction"));
   }
   for (const char* role : {"id", "objects", "refs", "dataset", "type"}) {
     if (row.has(role)) sample.meta[role] = std::string(row.raw(role));

@@ -1,5 +1,6 @@
 #pragma once
-/// OFA's files: a row a line, columns separated by one tab, pictures as base64 in a column of their own (specs: data, section 3).
+/// OFA's files: a row a line, columns separated by one tab, pictures as base64 in a column of their own (specs: data,
+/// section 3).
 
 #include <cstdint>
 #include <string>
@@ -18,9 +19,9 @@ struct TsvColumn {
   size_t number = 0;
 };
 
-/// The columns of a task (caption, refcoco, vqa_gen, snli_ve, image_classify, pretrain) as the released files have them. Other
-/// numbers in `selected` ("0,4,2") go to the roles in their order; `roles` ("id,image,text") replaces the task's. Throws a usage
-/// error for an unknown task or role, or if the numbers do not fit the roles.
+/// The columns of a task (caption, refcoco, vqa_gen, snli_ve, image_classify, pretrain) as the released files have them.
+/// Other numbers in `selected` ("0,4,2") go to the roles in their order; `roles` ("id,image,text") replaces the task's.
+/// Throws a usage error for an unknown task or role, or if the numbers do not fit the roles.
 std::vector<TsvColumn> tsv_columns(const std::string& task, const std::string& selected = "", const std::string& roles = "");
 
 /// The column of answers, "weight|!+answer" joined by "&&": distinct answers at their first places with their last weights.
@@ -39,8 +40,8 @@ std::array<double, 4> parse_ofa_box(std::string_view field, const std::string& p
 /// References of an evaluation file, joined by "&&", without punctuation; empty ones are left out.
 std::vector<std::string> ofa_references(std::string_view field);
 
-/// Which rows a rank reads in OFA's contiguous slices: the first and how many. A slice that is read past its end begins again:
-/// its k-th row is start + k mod count.
+/// Which rows a rank reads in OFA's contiguous slices: the first and how many. A slice that is read past its end begins
+/// again: its k-th row is start + k mod count.
 struct TsvSlice {
   int64_t start = 0, count = 0;
   int64_t row(int64_t k) const { return start + (count > 0 ? k % count : 0); }
@@ -48,8 +49,8 @@ struct TsvSlice {
 TsvSlice ofa_slice(int64_t rows, int64_t world_size, int64_t rank);
 
 /// Samples by role: `id` is the key and meta.id; text, hypothesis, caption and label_text are captions (of several the first
-/// of these; a caption beside a hypothesis is meta.premise); question; answers with weights; box; label (contradiction 0, neutral
-/// 1, entailment 2); objects, refs, dataset and type are in meta.
+/// of these; a caption beside a hypothesis is meta.premise); question; answers with weights; box; label (contradiction 0,
+/// neutral 1, entailment 2); objects, refs, dataset and type are in meta.
 class OfaTsvSource : public RowSource {
  public:
   explicit OfaTsvSource(const SourceOptions& options);

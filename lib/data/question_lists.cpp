@@ -47,20 +47,22 @@ std::unordered_map<int64_t, Annotation> read_annotations(const std::string& file
   std::unordered_map<int64_t, Annotation> out;
   size_t position = 0;
   for_each_json_item(file, {{"annotations", [&](Json&& item) {
-    const size_t at = position++;
-    const auto id = integer_of(item, "question_id");
-    if (!id) return bad(at);
-    Annotation annotation;
-    if (const auto answers = item.find("answers"); answers != item.end() && answers->is_array()) {
-      for (size_t i = 0; i < std::min(answers->size(), most_answers); ++i) {
-        if (const std::string* answer = text_of((*answers)[i], "answer")) annotation.answers.add(std::string(strip(*answer)));
-      }
-    }
-    if (const std::string* type = text_of(item, "question_type")) annotation.question_type = *type;
-    if (const std::string* type = text_of(item, "answer_type")) annotation.answer_type = *type;
-    order.push_back(*id);
-    out[*id] = std::move(annotation);
-  }}});
+                               const size_t at = position++;
+                               const auto id = integer_of(item, "question_id");
+                               if (!id) return bad(at);
+                               Annotation annotation;
+                               if (const auto answers = item.find("answers"); answers != item.end() && answers->is_array()) {
+                                 for (size_t i = 0; i < std::min(answers->size(), most_answers); ++i) {
+                                   if (const std::string* answer = text_of((*answers)[i], "answer"))
+                                     annotation.answers.add(std::string(strip(*answer)));
+                                 }
+                               }
+                               if (const std::string* type = text_of(item, "question_type"))
+                                 annotation.question_type = *type;
+                               if (const std::string* type = text_of(item, "answer_type")) annotation.answer_type = *type;
+                               order.push_back(*id);
+                               out[*id] = std::move(annotation);
+                             }}});
   return out;
 }
 
@@ -70,7 +72,8 @@ std::string coco_template(const std::string& file) {
   for_each_json_item(file, std::map<std::string, JsonItemHandler>{}, &values);
   const Json& subtype = values["data_subtype"];
   if (!subtype.is_string() || subtype.get<std::string>().find_first_of("{}") != std::string::npos) {
-    fail_usage(file, " does not say what its pictures are called (data_subtype); set image_template, as "
+    fail_usage(file,
+               " does not say what its pictures are called (data_subtype); set image_template, as "
                "COCO_val2014_{:012d}.jpg");
   }
   const auto& name = subtype.get_ref<const std::string&>();
@@ -83,9 +86,11 @@ std::string coco_template(const std::string& file) {
 std::string fill_image_template(const std::string& pattern, int64_t image_id) {
   const size_t open = pattern.find('{'), close = pattern.find('}', open == std::string::npos ? 0 : open);
   const auto wrong = [&] {
-    fail_usage("image_template '", pattern, "' needs exactly one place for the number of the picture, as COCO_val2014_{:012d}.jpg");
+    fail_usage("image_template '", pattern,
+               "' needs exactly one place for the number of the picture, as COCO_val2014_{:012d}.jpg");
   };
-  if (open == std::string::npos || close == std::string::npos || pattern.find_first_of("{}", close + 1) != std::string::npos) wrong();
+  if (open == std::string::npos || close == std::string::npos || pattern.find_first_of("{}", close + 1) != std::string::npos)
+    wrong();
   std::string_view format(pattern.data() + open + 1, close - open - 1);
   size_t width = 0;
   bool zeros = false;
@@ -126,39 +131,46 @@ VqaV2Source::VqaV2Source(const SourceOptions& options) : StoredRows(options, opt
   }
   std::unordered_set<int64_t> asked;
   std::unordered_map<int64_t, int64_t> index_of;
-  for_each_json_item(options.path, {{"questions", [&](lists::Json&& item) {
-    const auto id = integer_of(item, "question_id"), image = integer_of(item, "image_id");
-    const std::string* question = text_of(item, "question");
-    if (id) asked.insert(*id);
-    if (!id || !image || !question) return add_bad("bad_row", "a question needs question, question_id and image_id");
-    Sample sample;
-    sample.key = std::to_string(*id);
-    sample.question = strip(*question);
-    sample.images.push_back({fill_image_template(pattern, *image), ""});
-    sample.meta = {{"question_id", *id}, {"image_id", *image}};
-    if (annotated) {
-      const auto annotation = annotations.find(*id);
-      if (annotation == annotations.end()) return add_bad("no_annotation", concat("question_id ", *id));
-      const auto& [answers, question_type, answer_type] = annotation->second;
-      if (answers.answers.empty()) return add_bad("bad_row", concat("question_id ", *id, " has no answers with text"));
-      sample.answers = answers.answers;
-      sample.counts = answers.counts;
-      for (const int64_t count : answers.counts) sample.weights.push_back(soft_answer_weight(count));
-      if (!question_type.empty()) sample.meta["question_type"] = question_type;
-      if (!answer_type.empty()) sample.meta["answer_type"] = answer_type;
-    }
-    sample.image_index = index_of.emplace(*image, static_cast<int64_t>(index_of.size())).first->second;
-    add(sample);
-  }}});
+  for_each_json_item(options.path,
+                     {{"questions", [&](lists::Json&& item) {
+                         const auto id = integer_of(item, "question_id"), image = integer_of(item, "image_id");
+                         const std::string* question = text_of(item, "question");
+                         if (id) asked.insert(*id);
+                         if (!id || !image || !question)
+                           return add_bad("bad_row", "a question needs question, question_id and image_id");
+                         Sample sample;
+                         sample.key = std::to_string(*id);
+                         sample.question = strip(*question);
+                         sample.images.push_back({fill_image_template(pattern, *image), ""});
+                         sample.meta = {{"question_id", *id}, {"image_id", *image}};
+                         if (annotated) {
+                           const auto annotation = annotations.find(*id);
+                           if (annotation == annotations.end()) return add_bad("no_annotation", concat("question_id ", *id));
+                           const auto& [answers, question_type, answer_type] = annotation->second;
+                           if (answers.answers.empty())
+                             return add_bad("bad_row", concat("question_id ", *id, " has no answers with text"));
+                           sample.answers = answers.answers;
+                           sample.counts = answers.counts;
+                           for (const int64_t count : answers.counts) sample.weights.push_back(soft_answer_weight(count));
+                           if (!question_type.empty()) sample.meta["question_type"] = question_type;
+                           if (!answer_type.empty()) sample.meta["answer_type"] = answer_type;
+                         }
+                         sample.image_index = index_of.emplace(*image, static_cast<int64_t>(index_of.size())).first->second;
+                         add(sample);
+                       }}});
   for (const int64_t id : order) {
     if (asked.count(id) == 0)
-      add_problem("unknown_question", concat(options.annotations, ": question_id ", id), "it is in no row of the questions file");
+      add_problem("unknown_question", concat(options.annotations, ": question_id ", id),
+                  "it is in no row of the questions file");
   }
   set_rows(rows());
 }
 
 AlbefVqaSource::AlbefVqaSource(const SourceOptions& options)
-    : StoredRows(options, split(options.path, "::")[0]), vqa_root_(options.vqa_root), vg_root_(options.vg_root), gqa_root_(options.gqa_root) {
+    : StoredRows(options, split(options.path, "::")[0]),
+      vqa_root_(options.vqa_root),
+      vg_root_(options.vg_root),
+      gqa_root_(options.gqa_root) {
   namespace lists = question_lists;
   using lists::Json;
   std::unordered_map<std::string, int64_t> index_of;

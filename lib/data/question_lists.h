@@ -7,17 +7,18 @@
 
 namespace vlm {
 
-/// VQAv2: `path` is the questions file, `annotations` the one with the answers (none for test questions). Samples are questions
-/// in file order: question, distinct answers in order of first appearance with their counts, weights as in the official accuracy
-/// (an answer of c people has min(1, 0.3 c)). meta: question_id, image_id; where known question_type, answer_type.
+/// VQAv2: `path` is the questions file, `annotations` the one with the answers (none for test questions). Samples are
+/// questions in file order: question, distinct answers in order of first appearance with their counts, weights as in the
+/// official accuracy (an answer of c people has min(1, 0.3 c)). meta: question_id, image_id; where known question_type,
+/// answer_type.
 class VqaV2Source : public StoredRows {
  public:
   explicit VqaV2Source(const SourceOptions& options);
 };
 
 /// ALBEF's lists of {question_id, question, image, dataset: vqa | vg | gqa, answer}; several files joined by "::" are one.
-/// Answers of vqa rows weigh their share, the one of other rows weighs 0.5. Question and answers are as the file has them, for
-/// albef_question() and the end mark. meta: question_id, dataset.
+/// Answers of vqa rows weigh their share, the one of other rows weighs 0.5. Question and answers are as the file has them,
+/// for albef_question() and the end mark. meta: question_id, dataset.
 class AlbefVqaSource : public StoredRows {
  public:
   explicit AlbefVqaSource(const SourceOptions& options);

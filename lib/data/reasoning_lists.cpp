@@ -44,7 +44,8 @@ Sample SnliVeSource::row(int64_t number) const {
   if (picture.empty() || !hypothesis) throw SampleError("bad_row", place, "Flickr30K_ID and sentence2 are needed");
   const auto gold = json.find("gold_label");
   const int64_t label = gold != json.end() && gold->is_string() ? entailment_label(gold->get_ref<const std::string&>()) : -1;
-  if (label < 0) throw SampleError("bad_label", place, gold == json.end() ? "no gold_label" : concat("gold_label ", gold->dump()));
+  if (label < 0)
+    throw SampleError("bad_label", place, gold == json.end() ? "no gold_label" : concat("gold_label ", gold->dump()));
   Sample sample;
   sample.key = row_key(number);
   sample.images.push_back({picture + ".jpg", ""});
@@ -79,13 +80,16 @@ Nlvr2Source::Nlvr2Source(const SourceOptions& options) : StoredRows(options, opt
   for_each_json_item(options.path, [&](nlohmann::json&& item) {
     const std::string* sentence = text_of(item, "sentence");
     const auto images = sentence ? item.find("images") : item.end();
-    const auto is_path = [](const auto& image) { return image.is_string() && !strip(image.template get_ref<const std::string&>()).empty(); };
+    const auto is_path = [](const auto& image) {
+      return image.is_string() && !strip(image.template get_ref<const std::string&>()).empty();
+    };
     if (!sentence || images == item.end() || !images->is_array() || images->size() != 2 ||
         !std::all_of(images->begin(), images->end(), is_path)) {
       return add_bad("bad_row", "a row needs sentence and images, two paths");
     }
     const std::string* label = text_of(item, "label");
-    if (!label || (*label != "True" && *label != "False")) return add_bad("bad_label", label ? *label : "no label \"True\" or \"False\"");
+    if (!label || (*label != "True" && *label != "False"))
+      return add_bad("bad_label", label ? *label : "no label \"True\" or \"False\"");
     Sample sample;
     sample.key = row_key(rows());
     for (const auto& image : *images) sample.images.push_back({image.template get<std::string>(), ""});

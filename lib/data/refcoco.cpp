@@ -45,14 +45,16 @@ struct Instances {
                                [this](Json&& item) {
                                  const auto id = integer_of(item, "id");
                                  const std::string* name = text_of(item, "file_name");
-                                 if (id && name) pictures[*id] = {*name, item.value("width", Json()), item.value("height", Json())};
+                                 if (id && name)
+                                   pictures[*id] = {*name, item.value("width", Json()), item.value("height", Json())};
                                }},
                               {"annotations", [this](Json&& item) {
                                  const auto id = integer_of(item, "id");
                                  if (!id) return;
                                  Corners box = four_numbers(item, "bbox");
                                  if (box) *box = {(*box)[0], (*box)[1], (*box)[0] + (*box)[2], (*box)[1] + (*box)[3]};
-                                 if (box && !(item["bbox"][2].get<double>() > 0 && item["bbox"][3].get<double>() > 0)) box.reset();
+                                 if (box && !(item["bbox"][2].get<double>() > 0 && item["bbox"][3].get<double>() > 0))
+                                   box.reset();
                                  boxes[*id] = box;
                                }}});
   }
@@ -68,7 +70,8 @@ void refuse_pickle(const std::filesystem::path& file) {
   if (starts_with(text, "\xef\xbb\xbf")) text.remove_prefix(3);
   text = text.substr(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
   if (text.empty() ? begin.size() < 64 : text[0] != '[') {
-    fail(file.string(), ": refs are read as a JSON list, and this does not begin like one. The release's refs(….p) are Python "
+    fail(file.string(),
+         ": refs are read as a JSON list, and this does not begin like one. The release's refs(….p) are Python "
          "pickles, which can run code; convert them once (specs: data, section 6.1)");
   }
 }
@@ -103,7 +106,8 @@ RefCocoSource::RefCocoSource(const SourceOptions& options) : StoredRows(options,
   const std::filesystem::path beside = std::filesystem::path(options.path).parent_path() / "instances.json";
   const std::filesystem::path file = options.instances.empty() ? beside : std::filesystem::path(options.instances);
   std::error_code error;
-  if (!std::filesystem::exists(file, error)) fail_usage("there is no ", file.string(), "; set instances to the file with the boxes");
+  if (!std::filesystem::exists(file, error))
+    fail_usage("there is no ", file.string(), "; set instances to the file with the boxes");
   const refcoco::Instances instances(file);
   std::unordered_map<int64_t, int64_t> index_of;
   int64_t position = -1;
@@ -112,7 +116,8 @@ RefCocoSource::RefCocoSource(const SourceOptions& options) : StoredRows(options,
     const auto bad = [&](const char* reason, const std::string& detail) {
       add_problem(reason, concat(options.path, ": ref ", position), detail);
     };
-    const auto ref = integer_of(item, "ref_id"), annotation = integer_of(item, "ann_id"), image = integer_of(item, "image_id");
+    const auto ref = integer_of(item, "ref_id"), annotation = integer_of(item, "ann_id"),
+               image = integer_of(item, "image_id");
     const std::string* split = text_of(item, "split");
     // A ref of another split is none of this set; one without a split may be.
     if (split && !takes_ref_split(options.split, *split)) return;
@@ -135,8 +140,9 @@ RefCocoSource::RefCocoSource(const SourceOptions& options) : StoredRows(options,
       sample.captions.push_back(std::move(sentence.text));
       sample.box = *box->second;
       sample.image_index = index_of.emplace(*image, static_cast<int64_t>(index_of.size())).first->second;
-      sample.meta = {{"ref_id", *ref}, {"sent_id", sentence.id}, {"ann_id", *annotation}, {"image_id", *image}, {"split", *split},
-                     {"width", picture->second.width}, {"height", picture->second.height}};
+      sample.meta = {
+          {"ref_id", *ref},  {"sent_id", sentence.id},         {"ann_id", *annotation},           {"image_id", *image},
+          {"split", *split}, {"width", picture->second.width}, {"height", picture->second.height}};
       add(sample);
     }
   });
@@ -160,7 +166,8 @@ AlbefGroundingSource::AlbefGroundingSource(const SourceOptions& options) : Store
     sample.images.push_back({*image, ""});
     sample.captions.emplace_back(strip(*text));
     sample.image_index = index_of.emplace(*image, static_cast<int64_t>(index_of.size())).first->second;
-    if (const auto ref = item.find("ref_id"); ref != item.end() && (ref->is_string() || ref->is_number_integer())) sample.meta = {{"ref_id", *ref}};
+    if (const auto ref = item.find("ref_id"); ref != item.end() && (ref->is_string() || ref->is_number_integer()))
+      sample.meta = {{"ref_id", *ref}};
     add(sample);
   });
   set_rows(rows());

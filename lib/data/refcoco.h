@@ -5,10 +5,10 @@
 
 namespace vlm {
 
-/// RefCOCO, RefCOCO+ and RefCOCOg: `path` is the refs as JSON (specs: data, 6.1; the release's pickle is refused), `instances`
-/// COCO's instances.json. One sample a sentence: caption, box, image_index; meta: ref_id, sent_id, ann_id, image_id, split, width,
-/// height. `split`: train and val as they are, testA, testB and testC take refs whose split contains that letter, test those
-/// whose split contains "test". Refs that cannot be used are problems().
+/// RefCOCO, RefCOCO+ and RefCOCOg: `path` is the refs as JSON (specs: data, 6.1; the release's pickle is refused),
+/// `instances` COCO's instances.json. One sample a sentence: caption, box, image_index; meta: ref_id, sent_id, ann_id,
+/// image_id, split, width, height. `split`: train and val as they are, testA, testB and testC take refs whose split contains
+/// that letter, test those whose split contains "test". Refs that cannot be used are problems().
 class RefCocoSource : public StoredRows {
  public:
   explicit RefCocoSource(const SourceOptions& options);

@@ -26,7 +26,8 @@ void RowSource::begin_file(int64_t first, const fs::path& file) {
 }
 
 const fs::path& RowSource::file_of(int64_t row) const {
-  const auto next = std::upper_bound(files_.begin(), files_.end(), row, [](int64_t n, const auto& file) { return n < file.first; });
+  const auto next =
+      std::upper_bound(files_.begin(), files_.end(), row, [](int64_t n, const auto& file) { return n < file.first; });
   return (next == files_.begin() ? next : next - 1)->second;
 }
 
@@ -88,7 +89,9 @@ std::string RowSource::load_picture(const fs::path& root, const std::string& nam
   if (!packed && !fs::exists(file, error)) packed = pictures_in(root);
   if (!packed) return read_picture_file(file, place);
   auto bytes = packed->read(name);
-  if (!bytes) throw SampleError("bad_image", place, concat("neither is there a file ", file.string(), " nor a member ", name, " of the tars"));
+  if (!bytes)
+    throw SampleError("bad_image", place,
+                      concat("neither is there a file ", file.string(), " nor a member ", name, " of the tars"));
   return std::move(*bytes);
 }
 

@@ -39,8 +39,8 @@ class RowSource : public Source {
   virtual Sample row(int64_t number) const = 0;
   /// The folder that a picture's name is relative to. sample.number is set.
   virtual std::filesystem::path root_of(const Sample& sample) const;
-  /// Fills in the bytes of a row's pictures: from files below root_of(), or, where image_root names tars or there are tars in
-  /// that folder, from the members of that name.
+  /// Fills in the bytes of a row's pictures: from files below root_of(), or, where image_root names tars or there are tars
+  /// in that folder, from the members of that name.
   void load_pictures(Sample& sample) const;
 
   std::filesystem::path root_;  ///< image_root; if that is empty, each file's folder
@@ -51,8 +51,8 @@ class RowSource : public Source {
 
   std::vector<std::pair<int64_t, std::filesystem::path>> files_;  ///< with their first rows
   IndexFiles index_files_;
-  std::unique_ptr<ShardPictures> pictures_;  ///< of an image_root that names tars
-  mutable std::mutex mutex_;                 ///< guards what follows
+  std::unique_ptr<ShardPictures> pictures_;                                         ///< of an image_root that names tars
+  mutable std::mutex mutex_;                                                        ///< guards what follows
   mutable std::map<std::filesystem::path, std::unique_ptr<ShardPictures>> beside_;  ///< by folder; null: it holds no tars
 };
 

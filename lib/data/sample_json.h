@@ -1,6 +1,6 @@
 #pragma once
-/// A sample without its pictures' bytes as JSON, and back: how lists are kept in memory, and what `vlm data shard` writes into
-/// the json members of shards so that nothing gets lost.
+/// A sample without its pictures' bytes as JSON, and back: how lists are kept in memory, and what `vlm data shard` writes
+/// into the json members of shards so that nothing gets lost.
 ///
 ///   {"vlm_sample": 1, "key": "a/1", "images": ["a/1.jpg"], "captions": [...], "question": "...", "answers": [...],
 ///    "weights": [...], "counts": [...], "label": 3, "box": [x0, y0, x1, y1], "image_index": 7, "meta": {...}}

@@ -88,7 +88,8 @@ Members members_of(Sample& sample, const std::vector<PictureFacts>& pictures, co
   return members;
 }
 
-void add_sizes(const fs::path& folder, const std::string& prefix, const ShardExport& done, const std::vector<int64_t>& sizes) {
+void add_sizes(const fs::path& folder, const std::string& prefix, const ShardExport& done,
+               const std::vector<int64_t>& sizes) {
   const fs::path file = folder / "sizes.json";
   auto all = nlohmann::json::object();
   std::error_code error;
@@ -117,7 +118,8 @@ ShardExport export_shards(const Source& source, const ShardExportOptions& option
   if (options.prefix.empty() || options.prefix.find('/') != std::string::npos || options.prefix[0] == '.')
     fail_usage("'", options.prefix, "' cannot begin the names of shards");
   if (!options.force && !shard_export::shards_in(options.out, options.prefix).empty()) {
-    fail_usage(options.out.string(), " already holds shards ", options.prefix, "-*.tar; choose another folder or --prefix, or --force to "
+    fail_usage(options.out.string(), " already holds shards ", options.prefix,
+               "-*.tar; choose another folder or --prefix, or --force to "
                "replace them");
   }
   const shard_export::WaitingRoom room(options.out, options.prefix);
@@ -157,7 +159,8 @@ ShardExport export_shards(const Source& source, const ShardExportOptions& option
     fs::rename(shard, done.shards.back());
   }
   shard_export::add_sizes(options.out, options.prefix, done, writer.sizes());
-  if (!source.class_names().empty()) write_file_atomically(options.out / "classes.txt", join(source.class_names(), "\n") + "\n");
+  if (!source.class_names().empty())
+    write_file_atomically(options.out / "classes.txt", join(source.class_names(), "\n") + "\n");
   done.samples = writer.samples();
   done.skipped = skips.skipped();
   done.reasons = skips.reasons();

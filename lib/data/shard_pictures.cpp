@@ -56,7 +56,8 @@ std::optional<std::string> ShardPictures::read(const std::string& name) const {
   if (offset > bytes->size() || size > bytes->size() - offset)
     fail(shards_[shard].path.string(), " is shorter than its index says; it has changed since it was opened");
   std::string out(size, '\0');
-  if (bytes->read_at(offset, out.data(), size) != size) fail(shards_[shard].path.string(), " has become shorter since it was opened");
+  if (bytes->read_at(offset, out.data(), size) != size)
+    fail(shards_[shard].path.string(), " has become shorter since it was opened");
   return out;
 }
 

@@ -18,7 +18,8 @@ namespace vlm {
 /// Any number of threads may read.
 class ShardPictures {
  public:
-  /// `pattern` as in list_shards(). Throws a usage error if it names no shard, an Error if one cannot be opened or is packed.
+  /// `pattern` as in list_shards(). Throws a usage error if it names no shard, an Error if one cannot be opened or is
+  /// packed.
   ShardPictures(const std::string& pattern, const IndexFiles& index_files);
   /// None if there is no such member.
   std::optional<std::string> read(const std::string& name) const;

@@ -7,14 +7,15 @@ namespace vlm {
 std::string SourceCheck::summary() const {
   std::vector<std::string> parts;
   for (const auto& [reason, count] : reasons) parts.push_back(concat(reason, "=", count));
-  return concat(dataset, ": ", samples, " samples, ", skipped, " skipped", parts.empty() ? "" : " (" + join(parts, ", ") + ")");
+  return concat(dataset, ": ", samples, " samples, ", skipped, " skipped",
+                parts.empty() ? "" : " (" + join(parts, ", ") + ")");
 }
 
 nlohmann::ordered_json SourceCheck::to_json() const {
   auto counts = nlohmann::ordered_json::object();
   for (const auto& [reason, count] : reasons) counts[reason] = count;
-  return {{"dataset", dataset}, {"samples", samples}, {"skipped", skipped}, {"reasons", counts}, {"pictures", pictures},
-          {"picture_bytes", picture_bytes}};
+  return {{"dataset", dataset}, {"samples", samples},   {"skipped", skipped},
+          {"reasons", counts},  {"pictures", pictures}, {"picture_bytes", picture_bytes}};
 }
 
 SourceCheck check_source(const Source& source, const CheckOptions& options, const CheckReport& report) {

@@ -27,7 +27,8 @@ struct CheckOptions {
   int64_t threads = 0;  ///< 0: one for each core
 };
 
-/// `report` gets what belongs to no sample first (source.problems(), with `scanned` null), then every sample, good or bad, in order.
+/// `report` gets what belongs to no sample first (source.problems(), with `scanned` null), then every sample, good or bad,
+/// in order.
 using CheckReport = std::function<void(const ScannedSample* scanned, const SampleError* error)>;
 SourceCheck check_source(const Source& source, const CheckOptions& options, const CheckReport& report);
 

@@ -49,7 +49,8 @@ std::string first_line(const fs::path& file) {
 }
 
 bool has_csv_header(const SourceOptions& options) {
-  const char separator = options.csv_separator == "\\t" || options.csv_separator.size() != 1 ? '\t' : options.csv_separator[0];
+  const char separator =
+      options.csv_separator == "\\t" || options.csv_separator.size() != 1 ? '\t' : options.csv_separator[0];
   const auto header = parse_csv_record(first_line(options.path), separator);
   const auto names = [&](const std::string& name) { return std::find(header.begin(), header.end(), name) != header.end(); };
   return names(options.csv_img_key) && names(options.csv_caption_key);
@@ -76,7 +77,9 @@ std::string type_of_list(const JsonShape& shape) {
 
 std::string type_of_json(const std::string& path) {
   const JsonShape shape = read_json_shape(path, [](const JsonShape& so_far) { return !type_of_object(so_far).empty(); });
-  const auto has_key = [&](const char* key) { return std::find(shape.keys.begin(), shape.keys.end(), key) != shape.keys.end(); };
+  const auto has_key = [&](const char* key) {
+    return std::find(shape.keys.begin(), shape.keys.end(), key) != shape.keys.end();
+  };
   std::string type = shape.list ? type_of_list(shape) : type_of_object(shape);
   if (type.empty() && has_key("gold_label")) type = "snli_ve";
   if (!type.empty()) return type;
@@ -91,8 +94,9 @@ std::string type_of_json(const std::string& path) {
 }  // namespace source_formats
 
 std::vector<std::string> source_types() {
-  return {"webdataset", "image_folder", "image_text_dir", "csv",  "ofa_tsv", "coco_captions", "coco_karpathy",  "albef_list",
-          "vqav2",      "albef_vqa",    "snli_ve",        "albef_ve", "nlvr2",   "refcoco",       "albef_grounding"};
+  return {"webdataset",    "image_folder",  "image_text_dir", "csv",     "ofa_tsv",
+          "coco_captions", "coco_karpathy", "albef_list",     "vqav2",   "albef_vqa",
+          "snli_ve",       "albef_ve",      "nlvr2",          "refcoco", "albef_grounding"};
 }
 
 std::string detect_source_type(const SourceOptions& options) {
@@ -102,14 +106,17 @@ std::string detect_source_type(const SourceOptions& options) {
   const std::string first = split(options.path, "::")[0];
   const std::string ext = ascii_lower(fs::path(first).extension().string());
   if (ext == ".parquet") {
-    fail_usage(options.path, ": Parquet is not read; let img2dataset write webdataset shards (output_format=webdataset), or export the "
+    fail_usage(options.path,
+               ": Parquet is not read; let img2dataset write webdataset shards (output_format=webdataset), or export the "
                "table to CSV");
   }
   if (ext == ".p" || ext == ".pkl" || ext == ".pickle") {
-    fail_usage(options.path, ": Python pickles are not read, since they can run code; convert the refs to JSON once (specs: data, "
+    fail_usage(options.path,
+               ": Python pickles are not read, since they can run code; convert the refs to JSON once (specs: data, "
                "section 6.1)");
   }
-  if ((ext == ".json" || ext == ".jsonl" || ext == ".csv" || ext == ".tsv") && !fs::exists(first, error)) fail_usage("there is no ", first);
+  if ((ext == ".json" || ext == ".jsonl" || ext == ".csv" || ext == ".tsv") && !fs::exists(first, error))
+    fail_usage("there is no ", first);
   if (ext == ".tsv") {
     SourceOptions one = options;
     one.path = first;

@@ -5,15 +5,18 @@
 namespace vlm {
 
 void SourceOptions::fields(Fields& f) {
-  f.field("path", path,
-          "one tar, a brace pattern, a .txt list, a folder of tars, of class folders or of pictures with texts, a .csv, .tsv, "
-          ".json or .jsonl file; several tars or ALBEF lists joined by '::'");
+  f.field(
+      "path", path,
+      "one tar, a brace pattern, a .txt list, a folder of tars, of class folders or of pictures with texts, a .csv, .tsv, "
+      ".json or .jsonl file; several tars or ALBEF lists joined by '::'");
   f.field("type", type,
           "auto, webdataset, image_folder, image_text_dir, csv, ofa_tsv, coco_captions, coco_karpathy, albef_list, vqav2, "
           "albef_vqa, snli_ve, albef_ve, nlvr2, refcoco or albef_grounding");
   f.field("name", name, "what messages call the data set (default: its path)");
   f.field("split", split, "part of the set that is read, where its file says which is which (train, val, test, testA …)");
-  f.field("image_root", image_root, "folder that paths of pictures are relative to, or tars with members of these names (default: the folder of the annotation file)");
+  f.field("image_root", image_root,
+          "folder that paths of pictures are relative to, or tars with members of these names (default: the folder of the "
+          "annotation file)");
   f.field("image_key", image_key,
           "extension of the picture's member; alternatives in order, separated by ';'; empty: none is read");
   f.field("caption_key", caption_key,

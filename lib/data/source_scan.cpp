@@ -18,7 +18,8 @@ constexpr int64_t chunk = 8;  ///< samples a task
 PictureFacts look_at(const EncodedImage& image, const ScanOptions& options, const DecodeOptions& decode) {
   const ImageHeader header = read_image_header(image.bytes);
   const int64_t pixels = int64_t(header.size.width) * header.size.height;
-  if (pixels > decode.max_pixels) fail(header.size.width, " x ", header.size.height, " pixels are more than max_image_pixels");
+  if (pixels > decode.max_pixels)
+    fail(header.size.width, " x ", header.size.height, " pixels are more than max_image_pixels");
   if (options.pictures == ScanOptions::Pictures::decode) decode_image(image.bytes, decode);
   return {header.format, header.size.width, header.size.height, image.bytes.size()};
 }
@@ -31,7 +32,8 @@ ScannedSample scan_one(const Source& source, int64_t number, const ScanOptions& 
     out.sample = none ? source.describe_number(number) : source.read_number(number);
     for (auto& image : out.sample.images) {
       try {
-        if (options.pictures != ScanOptions::Pictures::none) out.pictures.push_back(look_at(image, options, source.decode_options()));
+        if (options.pictures != ScanOptions::Pictures::none)
+          out.pictures.push_back(look_at(image, options, source.decode_options()));
       } catch (const std::bad_alloc&) {
         throw;
       } catch (const std::exception& error) {
@@ -60,7 +62,8 @@ const char* image_format_name(ImageFormat format) {
 }
 
 void scan_source(const Source& source, const ScanOptions& options, const std::function<bool(ScannedSample&&)>& visit) {
-  const int64_t threads = options.threads > 0 ? std::min<int64_t>(options.threads, 256) : std::max(1u, std::thread::hardware_concurrency());
+  const int64_t threads =
+      options.threads > 0 ? std::min<int64_t>(options.threads, 256) : std::max(1u, std::thread::hardware_concurrency());
   ThreadPool pool(threads > 1 ? static_cast<int>(threads) : 0);
   std::deque<std::future<std::vector<ScannedSample>>> pending;
   const int64_t total = source.size();

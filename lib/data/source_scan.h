@@ -21,7 +21,7 @@ const char* image_format_name(ImageFormat format);
 
 struct ScannedSample {
   int64_t number = 0;
-  Sample sample;                     ///< as far as it could be read
+  Sample sample;  ///< as far as it could be read
   std::vector<PictureFacts> pictures;
   std::optional<SampleError> error;  ///< why it cannot be used
 };
@@ -34,8 +34,9 @@ struct ScanOptions {
   const char* label = "data";            ///< of the progress bar
 };
 
-/// Calls `visit` in the calling thread with every sample in the data set's order; false from it ends the scan. Only some hundred
-/// samples are in memory at a time. Errors other than SampleError end the scan and are thrown on. problems() are not visited.
+/// Calls `visit` in the calling thread with every sample in the data set's order; false from it ends the scan. Only some
+/// hundred samples are in memory at a time. Errors other than SampleError end the scan and are thrown on. problems() are not
+/// visited.
 void scan_source(const Source& source, const ScanOptions& options, const std::function<bool(ScannedSample&&)>& visit);
 
 }  // namespace vlm

@@ -21,7 +21,9 @@ constexpr size_t most_words = 5'000'000;
 
 std::vector<std::pair<std::string, int64_t>> commonest(const Counts& counts, size_t n) {
   std::vector<std::pair<std::string, int64_t>> all(counts.begin(), counts.end());
-  const auto before = [](const auto& a, const auto& b) { return a.second != b.second ? a.second > b.second : a.first < b.first; };
+  const auto before = [](const auto& a, const auto& b) {
+    return a.second != b.second ? a.second > b.second : a.first < b.first;
+  };
   const size_t kept = std::min(n, all.size());
   std::partial_sort(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(kept), all.end(), before);
   all.resize(kept);
@@ -78,7 +80,9 @@ int64_t SourceStats::words_seen_once() const {
   return std::count_if(words.begin(), words.end(), [](const auto& word) { return word.second == 1; });
 }
 
-std::vector<std::pair<std::string, int64_t>> SourceStats::commonest_words(size_t n) const { return source_stats_detail::commonest(words, n); }
+std::vector<std::pair<std::string, int64_t>> SourceStats::commonest_words(size_t n) const {
+  return source_stats_detail::commonest(words, n);
+}
 
 std::vector<std::pair<std::string, int64_t>> SourceStats::commonest_answers(size_t n) const {
   return source_stats_detail::commonest(answer_counts, n);
@@ -105,11 +109,12 @@ nlohmann::ordered_json SourceStats::to_json() const {
     out["caption_characters"] = caption_characters.to_json();
   }
   if (!words.empty())
-    out["vocabulary"] = {{"words", words.size()}, {"seen_once", words_seen_once()}, {"commonest", detail::pairs(commonest_words(20))}};
+    out["vocabulary"] = {
+        {"words", words.size()}, {"seen_once", words_seen_once()}, {"commonest", detail::pairs(commonest_words(20))}};
   if (!answer_counts.empty()) out["commonest_answers"] = detail::pairs(commonest_answers(20));
   if (!labels.empty()) out["labels"] = detail::object_of(labels);
   if (pictures > 0) {
-    out["pictures"] = {{"count", pictures}, {"bytes", picture_bytes}, {"formats", detail::object_of(formats)},
+    out["pictures"] = {{"count", pictures},        {"bytes", picture_bytes},     {"formats", detail::object_of(formats)},
                        {"width", width.to_json()}, {"height", height.to_json()}, {"aspect", aspect.to_json()}};
   }
   return out;
@@ -186,7 +191,8 @@ std::vector<SheetPicture> sheet_pictures(const Source& source, int64_t count, in
     const auto order = permutation(total, random.next());
     drawn.insert(order.begin(), order.begin() + wanted);
   } else {
-    while (static_cast<int64_t>(drawn.size()) < wanted) drawn.insert(static_cast<int64_t>(random.below(static_cast<uint64_t>(total))));
+    while (static_cast<int64_t>(drawn.size()) < wanted)
+      drawn.insert(static_cast<int64_t>(random.below(static_cast<uint64_t>(total))));
   }
   const std::vector<int64_t> numbers(drawn.begin(), drawn.end());
   std::vector<SheetPicture> out;
@@ -225,9 +231,11 @@ Image contact_sheet(const std::vector<SheetPicture>& pictures, int side, int col
   for (size_t i = 0; i < pictures.size(); ++i) {
     const Image& image = pictures[i].image;
     const int row = static_cast<int>(i) / columns, column = static_cast<int>(i) % columns;
-    const int top = gap + row * (side + gap) + (side - image.height) / 2, left = gap + column * (side + gap) + (side - image.width) / 2;
+    const int top = gap + row * (side + gap) + (side - image.height) / 2,
+              left = gap + column * (side + gap) + (side - image.width) / 2;
     for (int y = 0; y < image.height; ++y) {
-      std::copy(image.row(y), image.row(y) + 3 * static_cast<size_t>(image.width), sheet.row(top + y) + 3 * static_cast<size_t>(left));
+      std::copy(image.row(y), image.row(y) + 3 * static_cast<size_t>(image.width),
+                sheet.row(top + y) + 3 * static_cast<size_t>(left));
     }
   }
   return sheet;

@@ -34,16 +34,17 @@ struct SourceStats {
   std::string dataset, type;
   int64_t samples = 0, skipped = 0, shards = 0;
   std::map<std::string, int64_t> reasons;
-  std::map<std::string, int64_t> splits;         ///< where the file says which
+  std::map<std::string, int64_t> splits;  ///< where the file says which
   int64_t captions = 0, questions = 0, answers = 0, boxes = 0, labelled = 0, distinct_images = 0;
   Spread captions_per_sample, caption_words, caption_characters;
-  std::unordered_map<std::string, int64_t> words;  ///< of captions and questions, lower case, without punctuation at their ends
+  std::unordered_map<std::string, int64_t>
+      words;  ///< of captions and questions, lower case, without punctuation at their ends
   std::map<int64_t, int64_t> labels;
   std::unordered_map<std::string, int64_t> answer_counts;
-  std::map<std::string, int64_t> formats;        ///< of pictures
+  std::map<std::string, int64_t> formats;  ///< of pictures
   int64_t pictures = 0;
   uint64_t picture_bytes = 0;
-  Spread width, height, aspect;                  ///< aspect: width over height
+  Spread width, height, aspect;  ///< aspect: width over height
 
   int64_t words_seen_once() const;
   /// The commonest, largest first, equal ones by the alphabet.

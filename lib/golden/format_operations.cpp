@@ -151,7 +151,8 @@ Result coco_karpathy(const Case& c) {
 
 Result albef_list(const Case& c) {
   return results(c, read_all(options_of(c, "albef_list", "file"), false), [](const Sample& sample, size_t) {
-    return Json{{"image", sample.images.at(0).name}, {"captions", sample.captions}, {"image_index", sample.image_index.value()}};
+    return Json{
+        {"image", sample.images.at(0).name}, {"captions", sample.captions}, {"image_index", sample.image_index.value()}};
   });
 }
 
@@ -177,8 +178,11 @@ Result vqav2(const Case& c) {
   if (!c.param("annotations", std::string()).empty()) options.annotations = c.file(c.params["annotations"]).string();
   options.image_template = c.param("image_template", options.image_template);
   return results(c, read_all(options, false), [](const Sample& sample, size_t) {
-    return Json{{"question_id", sample.meta.at("question_id")}, {"question", sample.question}, {"image", sample.images.at(0).name},
-                {"answers", sample.answers}, {"counts", sample.counts}};
+    return Json{{"question_id", sample.meta.at("question_id")},
+                {"question", sample.question},
+                {"image", sample.images.at(0).name},
+                {"answers", sample.answers},
+                {"counts", sample.counts}};
   });
 }
 
@@ -204,7 +208,9 @@ Result albef_vqa(const Case& c) {
 
 Result snli_ve(const Case& c) {
   return results(c, read_all(options_of(c, "snli_ve", "file"), false), [](const Sample& sample, size_t) {
-    return Json{{"image", sample.images.at(0).name}, {"label", sample.label.value()}, {"premise", sample.meta.at("premise")},
+    return Json{{"image", sample.images.at(0).name},
+                {"label", sample.label.value()},
+                {"premise", sample.meta.at("premise")},
                 {"hypothesis", sample.captions.at(0)}};
   });
 }
@@ -212,7 +218,8 @@ Result snli_ve(const Case& c) {
 Result albef_ve(const Case& c) {
   const auto words = c.param("max_words", int64_t(30));
   return results(c, read_all(options_of(c, "albef_ve", "file"), false), [&](const Sample& sample, size_t) {
-    return Json{{"image", sample.images.at(0).name}, {"label", sample.label.value()},
+    return Json{{"image", sample.images.at(0).name},
+                {"label", sample.label.value()},
                 {"text", albef_caption(sample.captions.at(0), words)}};
   });
 }
@@ -222,8 +229,12 @@ Result refcoco(const Case& c) {
   options.instances = c.file(c.params.at("instances")).string();
   return results(c, read_all(options, false), [](const Sample& sample, size_t) {
     const Json& meta = sample.meta;
-    return Json{{"image", sample.images.at(0).name}, {"ref_id", meta.at("ref_id")}, {"sent_id", meta.at("sent_id")},
-                {"split", meta.at("split")}, {"size", {meta.at("width"), meta.at("height")}}, {"text", sample.captions.at(0)},
+    return Json{{"image", sample.images.at(0).name},
+                {"ref_id", meta.at("ref_id")},
+                {"sent_id", meta.at("sent_id")},
+                {"split", meta.at("split")},
+                {"size", {meta.at("width"), meta.at("height")}},
+                {"text", sample.captions.at(0)},
                 {"box", sample.box.value()}};
   });
 }
@@ -231,18 +242,20 @@ Result refcoco(const Case& c) {
 Result nlvr2(const Case& c) {
   const auto words = c.param("max_words", int64_t(30));
   return results(c, read_all(options_of(c, "nlvr2", "file"), false), [&](const Sample& sample, size_t) {
-    return Json{{"images", {sample.images.at(0).name, sample.images.at(1).name}}, {"label", sample.label.value()},
+    return Json{{"images", {sample.images.at(0).name, sample.images.at(1).name}},
+                {"label", sample.label.value()},
                 {"text", albef_caption(sample.captions.at(0), words)}};
   });
 }
 
 Result text_clean(const Case& c) {
   const auto words = c.param("max_words", int64_t(30));
-  const std::map<std::string, std::string (*)(std::string_view, int64_t)> rules = {{"albef_caption", albef_caption},
-                                                                                  {"albef_question", albef_question},
-                                                                                  {"ofa_caption", ofa_caption},
-                                                                                  {"ofa_question", ofa_question},
-                                                                                  {"ofa_target_caption", ofa_target_caption}};
+  const std::map<std::string, std::string (*)(std::string_view, int64_t)> rules = {
+      {"albef_caption", albef_caption},
+      {"albef_question", albef_question},
+      {"ofa_caption", ofa_caption},
+      {"ofa_question", ofa_question},
+      {"ofa_target_caption", ofa_target_caption}};
   Result result;
   for (const auto& [name, clean] : rules) {
     std::vector<std::string> out;

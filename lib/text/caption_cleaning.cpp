@@ -104,9 +104,13 @@ std::string albef_question(std::string_view text, int64_t max_words) {
   return rules::first_words(std::move(out), max_words);
 }
 
-std::string ofa_caption(std::string_view text, int64_t max_words) { return caption_cleaning::ofa_text(text, true, max_words); }
+std::string ofa_caption(std::string_view text, int64_t max_words) {
+  return caption_cleaning::ofa_text(text, true, max_words);
+}
 
-std::string ofa_question(std::string_view text, int64_t max_words) { return caption_cleaning::ofa_text(text, false, max_words); }
+std::string ofa_question(std::string_view text, int64_t max_words) {
+  return caption_cleaning::ofa_text(text, false, max_words);
+}
 
 std::string ofa_target_caption(std::string_view text, int64_t max_words) {
   std::string plain;

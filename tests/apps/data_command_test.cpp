@@ -33,7 +33,8 @@ Outcome run(const std::string& arguments) {
 std::string make_list(const TemporaryFolder& folder) {
   write_bytes(folder / "img/a.png", bmp(4, 2, 1, 2, 3));
   write_bytes(folder / "img/b.png", "no picture");
-  write_bytes(folder / "list.json", R"([{"image": "a.png", "caption": ["a red bus", "two words"]}, {"image": "b.png", "caption": "x"},
+  write_bytes(folder / "list.json",
+              R"([{"image": "a.png", "caption": ["a red bus", "two words"]}, {"image": "b.png", "caption": "x"},
                                         {"image": "c.png", "caption": "y"}, {"image": "a.png"}])");
   return (folder / "list.json").string() + " --image-root " + (folder / "img").string();
 }
@@ -62,7 +63,8 @@ TEST(DataShard, WritesWhatCanBeUsedAndThatIsFoundToBeGood) {
   using data_command_test::run;
   const TemporaryFolder folder;
   const std::string out = (folder / "shards").string();
-  const auto sharded = run("shard " + data_command_test::make_list(folder) + " " + out + " --prefix train --size 1MB --json");
+  const auto sharded =
+      run("shard " + data_command_test::make_list(folder) + " " + out + " --prefix train --size 1MB --json");
   ASSERT_EQ(sharded.code, 0) << sharded.out;
   EXPECT_EQ(nlohmann::json::parse(sharded.out).at("samples"), 1);
   const auto check = run("check " + out);

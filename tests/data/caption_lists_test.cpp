@@ -64,7 +64,8 @@ TEST(AlbefList, NumbersPicturesOverFilesAndTellsTypesOfIdsApart) {
   SourceOptions options = file_with(folder, "a.json", R"([{"image": "x.jpg", "caption": ["one", " "], "image_id": 1},
       {"image": "y.jpg", "caption": "two", "image_id": "1"}, {"image": "z.jpg", "caption": ["ok", 3], "image_id": 8},
       {"image": 5, "caption": "a"}, {"image": "q.jpg", "caption": []}, [], {"image": "z.jpg", "caption": "three"}])");
-  write_bytes(folder / "sub/b.json", R"([{"image": "z.jpg", "caption": "four"}, {"image": "w.jpg", "caption": "five", "image_id": 1.0}])");
+  write_bytes(folder / "sub/b.json",
+              R"([{"image": "z.jpg", "caption": "four"}, {"image": "w.jpg", "caption": "five", "image_id": 1.0}])");
   write_bytes(folder / "sub/z.jpg", "picture");
   options.path += "::" + (folder / "sub/b.json").string();
   const Rows rows = read_rows(options);
@@ -80,7 +81,9 @@ TEST(AlbefList, NumbersPicturesOverFilesAndTellsTypesOfIdsApart) {
 
 TEST(Pictures, OfListsThatAreMissingAreBadWithTheirPlace) {
   const TemporaryFolder folder;
-  const Rows rows = read_rows(file_with(folder, "a.json", R"([{"image": "x.jpg", "caption": "c"}, {"image": "../a.json/..", "caption": "c"}])"), true);
+  const Rows rows = read_rows(
+      file_with(folder, "a.json", R"([{"image": "x.jpg", "caption": "c"}, {"image": "../a.json/..", "caption": "c"}])"),
+      true);
   EXPECT_EQ(rows.skipped, Texts{"bad_image=2"});
   EXPECT_NE(rows.places.at(0).find("a.json: 00000000 (x.jpg)"), std::string::npos) << rows.places[0];
 }
@@ -89,7 +92,8 @@ TEST(Pictures, OfListsMayLieInTheTarsBesideThem) {
   const TemporaryFolder folder;
   write_bytes(folder / "set/a.tar", tar_of({{"d/x.png", "packed x"}, {"d/x.txt", "t"}, {"y.JPG", "packed y"}}));
   write_bytes(folder / "set/z.png", "a file");
-  SourceOptions options = file_with(folder, "set/a.json", R"([{"image": "d/x.png", "caption": "c"}, {"image": "y.JPG", "caption": "c"},
+  SourceOptions options =
+      file_with(folder, "set/a.json", R"([{"image": "d/x.png", "caption": "c"}, {"image": "y.JPG", "caption": "c"},
       {"image": "z.png", "caption": "c"}, {"image": "none.png", "caption": "c"}])");
   Rows rows = read_rows(options, true);
   ASSERT_EQ(rows.samples.size(), 3u);
@@ -104,7 +108,8 @@ TEST(Pictures, OfListsMayLieInTheTarsBesideThem) {
 
 TEST(JsonLists, ThatAreNestedTooDeeplyAreRefusedWithoutRecursion) {
   const TemporaryFolder folder;
-  SourceOptions options = file_with(folder, "a.json", R"([{"image": "a", "caption": "b", "deep": )" + std::string(200000, '['));
+  SourceOptions options =
+      file_with(folder, "a.json", R"([{"image": "a", "caption": "b", "deep": )" + std::string(200000, '['));
   options.type = "albef_list";
   EXPECT_NE(refusal(options).find("64 levels"), std::string::npos);
   options = file_with(folder, "a.json", std::string(200000, '['));

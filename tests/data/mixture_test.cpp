@@ -19,7 +19,9 @@ MixLoader open(const TemporaryFolder& folder, const std::string& mix = "small=1,
     options.write_index = false;
     BatchForm form;
     form.height = form.width = 1;
-    form.prepare = [](Sample&, const Image& image, SplitMix64&, float* pixels, std::string&) { pixels[0] = image.pixels[0]; };
+    form.prepare = [](Sample&, const Image& image, SplitMix64&, float* pixels, std::string&) {
+      pixels[0] = image.pixels[0];
+    };
     LoaderOptions loading;
     loading.batch_size = batch;
     loading.threads = 0;
@@ -57,7 +59,8 @@ TEST(Mix, DrawsDataSetsByTheirWeights) {
   EXPECT_EQ(counts[2], 0);
   same.skip(4000);
   for (int i = 0; i < 50; ++i) EXPECT_EQ(order.next(), same.next());
-  for (const char* wrong : {"", "a=x", "a=-1", "a=1,a=2", "a=0", "=1", "a=1,,b=1", "a="}) EXPECT_THROW(parse_mix(wrong), Error) << wrong;
+  for (const char* wrong : {"", "a=x", "a=-1", "a=1,a=2", "a=0", "=1", "a=1,,b=1", "a="})
+    EXPECT_THROW(parse_mix(wrong), Error) << wrong;
 }
 
 TEST(Mix, GoesOnWhereItStoodThroughEpochsOfItsOwn) {

@@ -49,7 +49,8 @@ TEST(VqaV2, AsksForNoAnswersOfTestQuestions) {
 
 TEST(VqaV2, TakesTheAnswersFileForNoQuestions) {
   const TemporaryFolder folder;
-  EXPECT_NE(refusal(file_with(folder, "a.json", question_lists_test::annotations)).find("questions file"), std::string::npos);
+  EXPECT_NE(refusal(file_with(folder, "a.json", question_lists_test::annotations)).find("questions file"),
+            std::string::npos);
 }
 
 TEST(ImageTemplate, FillsInNumbersAsPythonDoes) {
@@ -58,7 +59,8 @@ TEST(ImageTemplate, FillsInNumbersAsPythonDoes) {
   EXPECT_EQ(fill_image_template("{:d}x", -7), "-7x");
   EXPECT_EQ(fill_image_template("{:05d}", -7), "-0007");
   EXPECT_EQ(fill_image_template("{:3d}", 7), "  7");
-  for (const char* wrong : {"a.jpg", "{", "}", "{:x}", "{}{}", "{:999999999d}", "{0}"}) EXPECT_THROW(fill_image_template(wrong, 1), Error) << wrong;
+  for (const char* wrong : {"a.jpg", "{", "}", "{:x}", "{}{}", "{:999999999d}", "{0}"})
+    EXPECT_THROW(fill_image_template(wrong, 1), Error) << wrong;
 }
 
 TEST(AlbefQuestions, WeighAnswersByTheirShare) {

@@ -8,10 +8,13 @@ namespace vlm::test {
 
 TEST(SnliVe, PassesOverBlankLinesAndJudgesTheOthersInOrder) {
   const TemporaryFolder folder;
-  const Rows rows = read_rows(file_with(folder, "s.jsonl",
+  const Rows rows = read_rows(file_with(
+      folder, "s.jsonl",
       "{\"Flickr30K_ID\": 12, \"gold_label\": \"entailment\", \"sentence2\": \" h \", \"pairID\": \"p\"}\r\n \t\n\n"
-      "{\"Flickr30K_ID\": \"1\", \"gold_label\": \"-\", \"sentence2\": \"h\"}\n{\"gold_label\": \"-\"}\n[1]\n{\"a\": \"\xff\"}\n" +
-      std::string(100000, '[') + "\n{\"Flickr30K_ID\": \"7\", \"gold_label\": \"neutral\", \"sentence1\": \" p\", \"sentence2\": \"h2\"}"));
+      "{\"Flickr30K_ID\": \"1\", \"gold_label\": \"-\", \"sentence2\": \"h\"}\n{\"gold_label\": \"-\"}\n[1]\n{\"a\": "
+      "\"\xff\"}\n" +
+          std::string(100000, '[') +
+          "\n{\"Flickr30K_ID\": \"7\", \"gold_label\": \"neutral\", \"sentence1\": \" p\", \"sentence2\": \"h2\"}"));
   ASSERT_EQ(rows.samples.size(), 2u);
   EXPECT_EQ(rows.samples[0].images[0].name, "12.jpg");
   EXPECT_EQ(rows.samples[0].captions, Texts{"h"});
@@ -70,12 +73,17 @@ std::string one_ref(const std::string& rest) { return R"({"ref_id": 5, "split": 
 TEST(RefCoco, CountsEachRefOnceByTheFirstReason) {
   using reasoning_lists_test::one_ref;
   const TemporaryFolder folder;
-  const std::string sentences = R"("sentences": [{"sent_id": 1, "sent": "a"}, {"sent_id": 2, "sent": " "}, {"sent_id": 3, "sent": "b "}])";
-  const Rows rows = read_rows(reasoning_lists_test::refs(folder, "\xef\xbb\xbf [" + one_ref(R"("ann_id": 10, "image_id": 1, )" + sentences) + "," +
-      one_ref(R"("ann_id": 10, )" + sentences) + "," + one_ref(R"("ann_id": 99, "image_id": 99, "sentences": [])") + "," +
-      one_ref(R"("ann_id": 99, "image_id": 99, )" + sentences) + "," + one_ref(R"("ann_id": 11, "image_id": 99, )" + sentences) + "," +
-      one_ref(R"("ann_id": 12, "image_id": 1, )" + sentences) + "," + one_ref(R"("ann_id": 10, "image_id": 99, )" + sentences) + "," +
-      one_ref(R"("ann_id": 10, "image_id": 1, "sentences": [{"sent": "no id"}])") + "]"));
+  const std::string sentences =
+      R"("sentences": [{"sent_id": 1, "sent": "a"}, {"sent_id": 2, "sent": " "}, {"sent_id": 3, "sent": "b "}])";
+  const Rows rows = read_rows(reasoning_lists_test::refs(
+      folder, "\xef\xbb\xbf [" + one_ref(R"("ann_id": 10, "image_id": 1, )" + sentences) + "," +
+                  one_ref(R"("ann_id": 10, )" + sentences) + "," +
+                  one_ref(R"("ann_id": 99, "image_id": 99, "sentences": [])") + "," +
+                  one_ref(R"("ann_id": 99, "image_id": 99, )" + sentences) + "," +
+                  one_ref(R"("ann_id": 11, "image_id": 99, )" + sentences) + "," +
+                  one_ref(R"("ann_id": 12, "image_id": 1, )" + sentences) + "," +
+                  one_ref(R"("ann_id": 10, "image_id": 99, )" + sentences) + "," +
+                  one_ref(R"("ann_id": 10, "image_id": 1, "sentences": [{"sent": "no id"}])") + "]"));
   ASSERT_EQ(rows.samples.size(), 2u);
   EXPECT_EQ(*rows.samples[0].box, (std::array<double, 4>{1, 2, 4.5, 6}));
   EXPECT_EQ(rows.samples[1].captions, Texts{"b"});
@@ -103,7 +111,8 @@ TEST(RefCoco, RefusesPicklesAndSaysWhy) {
 
 TEST(GroundingList, TakesBoxesWhereThereAre) {
   const TemporaryFolder folder;
-  const Rows rows = read_rows(file_with(folder, "g.json", R"([{"image": "a.jpg", "text": "t", "ref_id": 1, "box": [0, 1, 2, 3]},
+  const Rows rows =
+      read_rows(file_with(folder, "g.json", R"([{"image": "a.jpg", "text": "t", "ref_id": 1, "box": [0, 1, 2, 3]},
       {"image": "a.jpg", "text": "u", "ref_id": "r"}, {"image": "b.jpg", "text": " ", "ref_id": 1}, {"text": "t", "ref_id": 1},
       {"image": "a.jpg", "text": "t", "ref_id": 1, "box": [2, 1, 2, 3]}])"));
   ASSERT_EQ(rows.samples.size(), 2u);

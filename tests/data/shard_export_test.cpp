@@ -22,8 +22,9 @@ SourceOptions nlvr2(const TemporaryFolder& folder) {
       write_bytes(folder / (name + ".l.png"), bmp(2, 2, static_cast<uint8_t>(i), 0, 0));
       write_bytes(folder / (name + ".r.png"), bmp(3, 2, static_cast<uint8_t>(i), 1, 0));
     }
-    list += (i ? "," : "") + ("{\"sentence\": \"s " + std::to_string(i) + "\", \"label\": \"" + (i % 2 ? "True" : "False") + "\", \"images\": [\"" + name +
-            ".l.png\", \"" + name + ".r.png\"], \"identifier\": \"d-" + std::to_string(i) + "\"}");
+    list += (i ? "," : "") + ("{\"sentence\": \"s " + std::to_string(i) + "\", \"label\": \"" + (i % 2 ? "True" : "False") +
+                              "\", \"images\": [\"" + name + ".l.png\", \"" + name + ".r.png\"], \"identifier\": \"d-" +
+                              std::to_string(i) + "\"}");
   }
   return file_with(folder, "n.json", list + "]");
 }
@@ -86,7 +87,9 @@ TEST(ShardExport, MakesKeysThatShardsCanHoldAndKeepsTheOldOnes) {
   const TemporaryFolder folder;
   write_bytes(folder / "x.png", bmp(1, 1, 0, 0, 0));
   std::string list;
-  for (const char* id : {"a.b", "a,b", "/", "__x__/y", "\xc3\xa4", "/abs/c"}) list += std::string(list.empty() ? "" : ",") + R"({"question_id": ")" + id + R"(", "question": "q", "image": "x.png", "dataset": "vqa"})";
+  for (const char* id : {"a.b", "a,b", "/", "__x__/y", "\xc3\xa4", "/abs/c"})
+    list += std::string(list.empty() ? "" : ",") + R"({"question_id": ")" + id +
+            R"(", "question": "q", "image": "x.png", "dataset": "vqa"})";
   const SourceOptions from = file_with(folder, "q.json", "[" + list + "]");
   export_shards(*open_source(from), {.out = folder / "out"});
   SourceOptions back;
@@ -101,9 +104,16 @@ TEST(ShardExport, MakesKeysThatShardsCanHoldAndKeepsTheOldOnes) {
 
 TEST(ForeignJson, ThatOnlyLooksLikeASampleCostsOneSample) {
   const TemporaryFolder folder;
-  write_bytes(folder / "a.tar", tar_of({{"a.png", "x"}, {"a.json", R"({"vlm_sample": 1, "captions": 3})"}, {"b.png", "x"}, {"b.txt", "t"},
-                                        {"b.json", R"({"note": "vlm_sample"})"}, {"c.txt", "t"}, {"c.json", R"({"vlm_sample": 1, "images": ["c"]})"},
-                                        {"d.png", "x"}, {"d.txt", "t"}, {"d.json", std::string(100000, '[')}}));
+  write_bytes(folder / "a.tar", tar_of({{"a.png", "x"},
+                                        {"a.json", R"({"vlm_sample": 1, "captions": 3})"},
+                                        {"b.png", "x"},
+                                        {"b.txt", "t"},
+                                        {"b.json", R"({"note": "vlm_sample"})"},
+                                        {"c.txt", "t"},
+                                        {"c.json", R"({"vlm_sample": 1, "images": ["c"]})"},
+                                        {"d.png", "x"},
+                                        {"d.txt", "t"},
+                                        {"d.json", std::string(100000, '[')}}));
   SourceOptions options;
   options.path = (folder / "a.tar").string();
   const Rows rows = read_rows(options, true);
@@ -119,10 +129,11 @@ TEST(SourceCheck, CountsWhatIsBadAndReportsEverySampleInOrder) {
   options.write_index = false;
   const auto source = open_source(options);
   std::vector<int64_t> numbers, bad;
-  const SourceCheck check = check_source(*source, {.threads = 3}, [&](const ScannedSample* scanned, const SampleError* error) {
-    numbers.push_back(scanned->number);
-    if (error) bad.push_back(scanned->number);
-  });
+  const SourceCheck check =
+      check_source(*source, {.threads = 3}, [&](const ScannedSample* scanned, const SampleError* error) {
+        numbers.push_back(scanned->number);
+        if (error) bad.push_back(scanned->number);
+      });
   EXPECT_EQ(numbers.size(), 50u);
   EXPECT_TRUE(std::is_sorted(numbers.begin(), numbers.end()));
   EXPECT_EQ(bad, (std::vector<int64_t>{7, 41}));

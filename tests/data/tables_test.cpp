@@ -63,7 +63,8 @@ TEST(OfaTsv, GivesTheFirstReasonInOrder) {
 
 TEST(OfaTsv, CountsAnEmptyLineInTheMiddleButNotTheEnd) {
   const std::string row = "i\t" + tables_test::picture() + "\t t \r\n";
-  const Rows rows = tables_test::tsv(row + "\n" + row + "i2\t" + tables_test::picture() + "\tlast", "0,1,2", "id,image,text");
+  const Rows rows =
+      tables_test::tsv(row + "\n" + row + "i2\t" + tables_test::picture() + "\tlast", "0,1,2", "id,image,text");
   ASSERT_EQ(rows.samples.size(), 3u);
   EXPECT_EQ(rows.samples[0].captions, Texts{"t"});
   EXPECT_EQ(rows.samples[2].key, "i2");
@@ -75,7 +76,9 @@ TEST(OfaTsv, CountsAnEmptyLineInTheMiddleButNotTheEnd) {
 TEST(OfaTsv, KnowsTheColumnsOfEachTask) {
   const TemporaryFolder folder;
   const std::string image = tables_test::picture();
-  SourceOptions options = file_with(folder, "vqa.tsv", "7\timg\twhat?\t0.3|!+a&&1.0|!+b\tobj1&&obj2\t" + image + "\n8\timg\twhat?\tno weight\to\t" + image);
+  SourceOptions options =
+      file_with(folder, "vqa.tsv",
+                "7\timg\twhat?\t0.3|!+a&&1.0|!+b\tobj1&&obj2\t" + image + "\n8\timg\twhat?\tno weight\to\t" + image);
   options.tsv_task = "vqa_gen";
   Rows rows = read_rows(options, true);
   ASSERT_EQ(rows.samples.size(), 1u);
@@ -83,7 +86,8 @@ TEST(OfaTsv, KnowsTheColumnsOfEachTask) {
   EXPECT_EQ(rows.samples[0].answers, (Texts{"a", "b"}));
   EXPECT_EQ(rows.samples[0].meta.at("objects"), "obj1&&obj2");
   EXPECT_EQ(rows.skipped, Texts{"bad_row=1"});
-  options = file_with(folder, "ve.tsv", "7\timg\t" + image + "\thypothesis\tpremise\tneutral\n8\timg\t" + image + "\th\tp\tmaybe");
+  options =
+      file_with(folder, "ve.tsv", "7\timg\t" + image + "\thypothesis\tpremise\tneutral\n8\timg\t" + image + "\th\tp\tmaybe");
   options.tsv_task = "snli_ve";
   rows = read_rows(options, true);
   ASSERT_EQ(rows.samples.size(), 1u);
@@ -91,8 +95,9 @@ TEST(OfaTsv, KnowsTheColumnsOfEachTask) {
   EXPECT_EQ(rows.samples[0].meta.at("premise"), "premise");
   EXPECT_EQ(rows.samples[0].label, 1);
   EXPECT_EQ(rows.skipped, Texts{"bad_label=1"});
-  options = file_with(folder, "all.tsv", "1\t" + image + "\t\twho?\t0.9|!+me\to\tvqa\tqa\n2\t" + image + "\tc\t\t\to\tcoco\tcaption\n3\t" + image +
-                                          "\t\t\t\to\tcoco\tcaption\n4\t" + image + "\tc\t\t\to\tvqa\tqa");
+  options = file_with(folder, "all.tsv",
+                      "1\t" + image + "\t\twho?\t0.9|!+me\to\tvqa\tqa\n2\t" + image + "\tc\t\t\to\tcoco\tcaption\n3\t" +
+                          image + "\t\t\t\to\tcoco\tcaption\n4\t" + image + "\tc\t\t\to\tvqa\tqa");
   options.tsv_task = "pretrain";
   rows = read_rows(options, true);
   ASSERT_EQ(rows.samples.size(), 2u);
@@ -106,7 +111,8 @@ TEST(OfaTsv, KnowsTheColumnsOfEachTask) {
 }
 
 TEST(OfaTsv, CutsReferencesOfEvaluationFiles) {
-  const Rows rows = tables_test::tsv("9\t" + tables_test::picture() + "\tA dog, running.&& two&&...&&It's\n", "0,1,2", "id,image,text", true);
+  const Rows rows = tables_test::tsv("9\t" + tables_test::picture() + "\tA dog, running.&& two&&...&&It's\n", "0,1,2",
+                                     "id,image,text", true);
   ASSERT_EQ(rows.samples.size(), 1u);
   EXPECT_EQ(rows.samples[0].captions, (Texts{"A dog running", "two", "Its"}));
 }
@@ -117,7 +123,8 @@ TEST(OfaAnswers, KeepTheFirstPlaceAndTheLastWeight) {
   EXPECT_EQ(answers.weights, (std::vector<double>{1, 0.9, 0.9}));
   EXPECT_EQ(answers.best(), 0u);
   EXPECT_EQ(parse_ofa_answers("0.3|!+a&&0.9|!+b&&0.9|!+c").best(), 1u);
-  for (const char* wrong : {"", "a", "x|!+a", "|!+a", "0.3|!+a&&", "nan|!+a"}) EXPECT_THROW(parse_ofa_answers(wrong), Error) << wrong;
+  for (const char* wrong : {"", "a", "x|!+a", "|!+a", "0.3|!+a&&", "nan|!+a"})
+    EXPECT_THROW(parse_ofa_answers(wrong), Error) << wrong;
 }
 
 TEST(OfaSlices, HoldEveryRowOnce) {
@@ -169,7 +176,9 @@ TEST(Csv, FollowsRfc4180) {
   SourceOptions options;
   options.csv_separator = ",";
   options.csv_caption_key = "text";
-  const Rows rows = tables_test::csv("\xef\xbb\xbf\"text\",\"filepath\",z\r\n\"a \"\"b\"\", c\r\nd\",x.jpg\r\n\r\nq\"\"u,y.jpg,1,2,3\n\"cl\"osed,z.jpg\n", options);
+  const Rows rows = tables_test::csv(
+      "\xef\xbb\xbf\"text\",\"filepath\",z\r\n\"a \"\"b\"\", c\r\nd\",x.jpg\r\n\r\nq\"\"u,y.jpg,1,2,3\n\"cl\"osed,z.jpg\n",
+      options);
   ASSERT_EQ(rows.samples.size(), 3u);
   EXPECT_EQ(rows.samples[0].captions, Texts{"a \"b\", c\r\nd"});
   EXPECT_EQ(rows.samples[1].captions, Texts{"q\"\"u"});
@@ -179,7 +188,8 @@ TEST(Csv, FollowsRfc4180) {
 }
 
 TEST(Csv, CountsBadRowsWithTheirLines) {
-  const Rows rows = tables_test::csv("title\tfilepath\n\"two\nlines\"\ta.jpg\nonly\n \tb.jpg\nc\t \nd\xff\td.jpg\n\"open\te.jpg\n");
+  const Rows rows =
+      tables_test::csv("title\tfilepath\n\"two\nlines\"\ta.jpg\nonly\n \tb.jpg\nc\t \nd\xff\td.jpg\n\"open\te.jpg\n");
   EXPECT_EQ(rows.samples.size(), 1u);
   EXPECT_EQ(rows.skipped, (Texts{"bad_row=3", "bad_text=1", "no_caption=1"}));
   EXPECT_NE(rows.places[0].find("line 4"), std::string::npos) << rows.places[0];
@@ -229,7 +239,8 @@ TEST(SourceTypes, AreToldByNamesAndContents) {
   options.type = "coco_caption";
   EXPECT_NE(refusal(options).find("coco_captions"), std::string::npos);
   // Lines of JSON in a file that does not say so.
-  options = file_with(folder, "ve.json", "{\"gold_label\": \"neutral\", \"sentence2\": \"h\", \"Flickr30K_ID\": 1}\n{\"broken\n");
+  options =
+      file_with(folder, "ve.json", "{\"gold_label\": \"neutral\", \"sentence2\": \"h\", \"Flickr30K_ID\": 1}\n{\"broken\n");
   EXPECT_EQ(read_rows(options).samples.size(), 1u);
 }
 

@@ -16,7 +16,10 @@ TEST(CaptionCleaning, LeavesOneWhiteSpaceCharacterAndCollapsesTwo) {
   EXPECT_EQ(albef_caption("a\tb"), "a\tb");
   EXPECT_EQ(albef_caption("a\t\tb"), "a b");
   EXPECT_EQ(albef_caption("a\xc2\xa0\xe3\x80\x80 b"), "a b");
-  EXPECT_EQ(ofa_caption("\xc2\xa0""a"), "\xc2\xa0""a");
+  EXPECT_EQ(ofa_caption("\xc2\xa0"
+                        "a"),
+            "\xc2\xa0"
+            "a");
   EXPECT_EQ(albef_caption(" a \n\n"), "a");
   EXPECT_EQ(albef_question(" a? \n"), " a \n");
 }
