@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "command.h"
+#include "data_command.h"
 #include "vlm/core/log.h"
 #include "vlm/data/import_pictures.h"
 #include "vlm/data/scenes.h"
@@ -106,10 +107,14 @@ void add_make(CLI::App& data) {
 }  // namespace data_command
 
 void add_data(CLI::App& app) {
-  CLI::App* data = add_command(app, "data", "Make data sets", "vlm data import tuxpaint --out sets/tuxpaint", nullptr);
+  CLI::App* data = add_command(app, "data", "Make, check, describe and convert data sets",
+                               "vlm data check captions_val.json --image-root val2014", nullptr);
   data->require_subcommand(1);
   data_command::add_import(*data);
   data_command::add_make(*data);
+  add_data_check(*data);
+  add_data_stats(*data);
+  add_data_shard(*data);
 }
 
 }  // namespace vlm::apps

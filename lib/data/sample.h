@@ -26,16 +26,20 @@ struct Sample {
   std::vector<std::string> captions;  ///< UTF-8 without white space at the ends; the first is the one of evaluation
   std::string question;
   std::vector<std::string> answers;
-  std::vector<double> weights;               ///< one for each answer
+  std::vector<double> weights;               ///< of the answers in training: one for each, or none
+  std::vector<int64_t> counts;               ///< how many people gave each answer, where that is known
   std::optional<int64_t> label;              ///< of a class, or of an entailment
-  std::optional<std::array<float, 4>> box;   ///< x0, y0, x1, y1 in pixels of the stored picture
+  std::optional<std::array<double, 4>> box;  ///< x0, y0, x1, y1 in pixels of the stored picture
   std::optional<int64_t> image_index;        ///< number of the distinct picture
   std::string shard;                         ///< base name of the file that it comes from
   std::vector<std::string> fields;           ///< extensions of the members that were there, sorted
-  nlohmann::json meta;                       ///< object with anything else, or null
+  nlohmann::json meta;                       ///< object with anything else (ids, split, premise …), or null
 
-  /// What messages call it.
-  std::string place() const { return shard.empty() ? key : shard + ": " + key; }
+  /// What messages call it: "list.json: 00000012 (val/12.jpg)".
+  std::string place() const {
+    const bool named = !images.empty() && images[0].name != key && images[0].name.find('.') != std::string::npos;
+    return (shard.empty() ? key : shard + ": " + key) + (named ? " (" + images[0].name + ")" : "");
+  }
 };
 
 /// A sample that cannot be used, and why: it is skipped and counted, see skips.h.
@@ -45,12 +49,15 @@ class SampleError : public Error {
   SampleError(std::string reason, std::string place, const std::string& detail = "")
       : Error(place + ": " + reason + (detail.empty() ? "" : " (" + detail + ")")),
         reason_(std::move(reason)),
-        place_(std::move(place)) {}
+        place_(std::move(place)),
+        detail_(detail) {}
   const std::string& reason() const { return reason_; }
   const std::string& place() const { return place_; }
+  /// May be empty.
+  const std::string& detail() const { return detail_; }
 
  private:
-  std::string reason_, place_;
+  std::string reason_, place_, detail_;
 };
 
 }  // namespace vlm

@@ -5,11 +5,12 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
-#include "vlm/core/config.h"
 #include "vlm/data/image.h"
 #include "vlm/data/sample.h"
+#include "vlm/data/source_options.h"
 
 namespace vlm {
 
@@ -33,10 +34,13 @@ class Source {
   }
   /// The sample of that number.
   Sample read_number(int64_t number) const;
+  Sample describe_number(int64_t number) const;
 
   /// Reads one sample; any number of threads may do so at once. Throws a SampleError if it is not as it must be, and an
   /// Error if the files have changed or cannot be read any more.
   virtual Sample read(int64_t shard, int64_t index) const = 0;
+  /// As read(), but of its pictures only the names: for captions, counts and labels of a whole data set.
+  virtual Sample describe(int64_t shard, int64_t index) const;
 
   /// What was found to be wrong when the source was opened and belongs to no sample: cut shards, pictures of no class.
   const std::vector<SampleError>& problems() const { return problems_; }
@@ -60,51 +64,14 @@ class Source {
   std::vector<double> weights_;
 
  private:
+  std::pair<int64_t, int64_t> shard_and_index(int64_t number) const;
   std::vector<int64_t> sizes_;
   std::vector<int64_t> starts_;  ///< number of the first sample after each shard
 };
 
-/// A data set as a recipe names it.
-struct SourceOptions {
-  std::string path;                             ///< see open_source()
-  std::string type = "auto";                    ///< auto | webdataset | image_folder
-  std::string name;                             ///< what messages call it; "": the path
-  std::string image_key = "jpg;png;jpeg;webp";  ///< "": pictures are not read
-  std::string caption_key = "txt";              ///< "": captions are not read
-  std::string captions_field;
-  std::string upsampling_factors;
-  std::string classnames;
-  std::string alpha = "drop";
-  bool truncated_images = false;
-  int64_t max_image_pixels = 64'000'000;
-  std::string cache_dir;
-  bool write_index = true;
-
-  void fields(Fields& f) {
-    f.field("path", path,
-            "one tar, a brace pattern, a .txt list, a folder of tars or of class folders; several joined by '::'");
-    f.field("type", type, "auto, webdataset or image_folder");
-    f.field("name", name, "what messages call the data set (default: its path)");
-    f.field("image_key", image_key,
-            "extension of the picture's member; alternatives in order, separated by ';'; empty: none is read");
-    f.field("caption_key", caption_key,
-            "extension of the caption's member or json.FIELD; alternatives separated by ';'; empty: none is read");
-    f.field("captions_field", captions_field, "field of the json member that lists all captions; training draws one of them");
-    f.field("upsampling_factors", upsampling_factors, "weights of the '::' parts, as 1::2.5; only with resampled order");
-    f.field("classnames", classnames, "file with one class name a line, in the order of the class folders");
-    f.field("alpha", alpha, "what becomes of transparency: drop, white or black");
-    f.field("truncated_images", truncated_images, "accept a JPEG that ends early, the rest grey");
-    f.field("max_image_pixels", max_image_pixels, "larger pictures are skipped before they are decoded");
-    f.field("cache_dir", cache_dir,
-            "where indexes of shards go if there is no room beside them (default: the user's cache folder)");
-    f.field("write_index", write_index, "keep the indexes of shards in files, so that opening again is fast");
-  }
-  /// Throws a usage error for an `alpha` that there is not.
-  DecodeOptions decode_options() const;
-};
-
-/// Opens what `path` names. Tars (one, a brace pattern, a list, a folder with *.tar below it) are WebDataset shards, another
-/// folder is one of class folders. Throws a usage error if it is neither, or if nothing is there.
+/// Opens what `path` names; what it is shows from names and contents unless `type` says so (see source_formats.h): tars are
+/// WebDataset shards, a folder holds class folders or pictures with texts beside them, .tsv and .csv are tables, .json and
+/// .jsonl the lists that data sets are released with. Throws a usage error if it is none of these, or if nothing is there.
 std::unique_ptr<Source> open_source(const SourceOptions& options);
 
 }  // namespace vlm

@@ -104,8 +104,14 @@ std::string shard_key(std::string_view key) {
   return out;
 }
 
-ShardWriter::ShardWriter(std::filesystem::path folder, std::string prefix, int64_t samples_per_shard)
-    : folder_(std::move(folder)), prefix_(std::move(prefix)), samples_per_shard_(samples_per_shard) {
+bool is_shard_name(std::string_view name, std::string_view prefix) {
+  const size_t digits = prefix.size() + 1;
+  return name.size() >= digits + 10 && starts_with(name, prefix) && name[prefix.size()] == '-' && ends_with(name, ".tar") &&
+         name.find_first_not_of("0123456789", digits) == name.size() - 4;
+}
+
+ShardWriter::ShardWriter(std::filesystem::path folder, std::string prefix, int64_t samples_per_shard, uint64_t bytes_per_shard)
+    : folder_(std::move(folder)), prefix_(std::move(prefix)), samples_per_shard_(samples_per_shard), bytes_per_shard_(bytes_per_shard) {
   if (samples_per_shard_ < 1) fail_usage("samples per shard must be at least 1, not ", samples_per_shard_);
   if (prefix_.empty() || prefix_.find('/') != std::string::npos)
     fail_usage("'", prefix_, "' cannot begin the names of shards");
@@ -114,9 +120,7 @@ ShardWriter::ShardWriter(std::filesystem::path folder, std::string prefix, int64
   if (error) fail("cannot make the folder ", folder_.string(), ": ", error.message());
   for (const auto& entry : std::filesystem::directory_iterator(folder_)) {
     const std::string name = entry.path().filename().string();
-    const size_t digits = prefix_.size() + 1;
-    if (name.size() >= digits + 10 && starts_with(name, prefix_ + "-") && ends_with(name, ".tar") &&
-        name.find_first_not_of("0123456789", digits) == name.size() - 4) {
+    if (is_shard_name(name, prefix_)) {
       fail_usage(folder_.string(), " already holds shards (", name,
                  "); choose another folder or prefix, or remove them first");
     }
@@ -154,7 +158,8 @@ void ShardWriter::add(const std::string& key, const std::vector<std::pair<std::s
   }
   if (!spool_) fail("cannot write in ", folder_.string(), ": ", std::strerror(errno ? errno : EIO));
   ++samples_;
-  if (static_cast<int64_t>(waiting_.size()) == samples_per_shard_) write_shard();
+  const bool full = bytes_per_shard_ > 0 && spool_size_ >= bytes_per_shard_;
+  if (full || static_cast<int64_t>(waiting_.size()) == samples_per_shard_) write_shard();
 }
 
 void ShardWriter::write_shard() {

@@ -31,7 +31,8 @@ std::string tar_end();
 class ShardWriter {
  public:
   /// Makes the folder. Throws a usage error if it already holds shards of this prefix: mixing two runs would go unseen.
-  ShardWriter(std::filesystem::path folder, std::string prefix, int64_t samples_per_shard = 10000);
+  /// `bytes_per_shard`: a shard also ends when its members hold as much; 0: no such limit.
+  ShardWriter(std::filesystem::path folder, std::string prefix, int64_t samples_per_shard = 10000, uint64_t bytes_per_shard = 0);
   ~ShardWriter();  ///< without finish() the last, unfinished shard is dropped
   ShardWriter(const ShardWriter&) = delete;
   ShardWriter& operator=(const ShardWriter&) = delete;
@@ -44,6 +45,8 @@ class ShardWriter {
   void finish();
 
   int64_t samples() const { return samples_; }
+  /// Samples of each shard that is written.
+  const std::vector<int64_t>& sizes() const { return sizes_; }
   const std::vector<std::filesystem::path>& shards() const { return shards_; }
 
  private:
@@ -56,6 +59,7 @@ class ShardWriter {
   std::filesystem::path folder_, spool_file_;
   std::string prefix_;
   int64_t samples_per_shard_, samples_ = 0;
+  uint64_t bytes_per_shard_;
   std::fstream spool_;
   uint64_t spool_size_ = 0;
   std::map<std::string, std::vector<Waiting>> waiting_;  ///< of the present shard, by key
@@ -64,6 +68,8 @@ class ShardWriter {
   bool finished_ = false;
 };
 
+/// True for the names of shards of that prefix.
+bool is_shard_name(std::string_view name, std::string_view prefix);
 /// `key` as shards hold it: bytes outside [A-Za-z0-9_/-] are '_'.
 std::string shard_key(std::string_view key);
 

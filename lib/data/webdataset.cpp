@@ -10,6 +10,8 @@
 #include "vlm/core/log.h"
 #include "vlm/core/strings.h"
 #include "vlm/core/thread_pool.h"
+#include "vlm/data/json_items.h"
+#include "vlm/data/sample_json.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/text/unicode.h"
 
@@ -57,7 +59,7 @@ WebDatasetSource::WebDatasetSource(const SourceOptions& options)
       captions_field_(options.captions_field) {
   read_weights(options.upsampling_factors);
   index_all();
-  compare_with_sizes_file();
+  compare_with_sizes();
 }
 
 void WebDatasetSource::index_all() {
@@ -91,11 +93,11 @@ void WebDatasetSource::index_all() {
   set_sizes(std::move(sizes));
 }
 
-void WebDatasetSource::compare_with_sizes_file() const {
+void WebDatasetSource::compare_with_sizes() const {
   const auto folder = shards_[0].path.parent_path();
   const auto file = folder / "sizes.json";
   std::error_code missing;
-  if (!std::filesystem::exists(file, missing)) return;
+  if (!std::filesystem::exists(file, missing)) return compare_with_length(folder / "__len__");
   const auto sizes = nlohmann::json::parse(read_file(file), nullptr, false);
   if (!sizes.is_object())
     fail(file.string(), ": not an object of shard names and sizes; remove it or write the shards again");
@@ -107,6 +109,19 @@ void WebDatasetSource::compare_with_sizes_file() const {
                 " samples, but there are ", shard_size(static_cast<int64_t>(i)), "; going by what is there");
     return;
   }
+}
+
+void WebDatasetSource::compare_with_length(const std::filesystem::path& file) const {
+  std::error_code missing;
+  if (!std::filesystem::is_regular_file(file, missing)) return;
+  const auto length = webdataset::to_label(read_file(file, 100));
+  if (!length) fail(file.string(), ": not one whole number; remove it or write the number of samples into it");
+  // The number counts what lies beside it; with further shards from elsewhere, or a part of these, it says nothing.
+  for (const auto& shard : shards_) {
+    if (shard.path.parent_path() != file.parent_path()) return;
+  }
+  if (*length != size())
+    log_warning(file.string(), " says that there are ", *length, " samples, but the shards hold ", size(), "; going by what is there");
 }
 
 void WebDatasetSource::read_weights(const std::string& factors) {
@@ -223,7 +238,7 @@ void WebDatasetSource::read_texts(Sample& sample, const OpenShard& shard, const 
   }
   const bool from_json = starts_with(key, "json.");
   if (const auto* member = entry.find("json")) {
-    auto json = nlohmann::json::parse(bytes_of(shard, *member, place), nullptr, false);
+    auto json = parse_json_line(bytes_of(shard, *member, place));
     if (json.is_discarded() && from_json) throw SampleError("bad_json", place);
     if (json.is_object()) sample.meta = std::move(json);
   }
@@ -252,7 +267,40 @@ void WebDatasetSource::read_texts(Sample& sample, const OpenShard& shard, const 
   if (!valid_utf8(text)) throw SampleError("bad_text", place);
 }
 
-Sample WebDatasetSource::read(int64_t shard, int64_t index) const {
+bool WebDatasetSource::read_whole(Sample& sample, const OpenShard& shard, const IndexedSample& entry, const std::string& place,
+                                  bool with_pictures) const {
+  const auto* member = entry.find("json");
+  // Most shards are others' and read_texts() parses their json: a look for the mark costs next to nothing.
+  if (!member || caption_keys_.empty()) return false;
+  const std::string text = bytes_of(shard, *member, place);
+  if (text.find(sample_mark) == std::string::npos) return false;
+  const auto json = parse_json_line(text);
+  if (!is_sample_json(json)) return false;
+  Sample whole;
+  try {
+    whole = sample_from_json(json);
+  } catch (const Error& error) {
+    throw SampleError("bad_json", place, error.what());
+  }
+  if (const auto* caption = entry.find("txt"); caption && whole.captions.empty())
+    whole.captions.emplace_back(strip(bytes_of(shard, *caption, place)));
+  for (size_t i = 0; i < whole.images.size(); ++i) {
+    const IndexedMember* image = nullptr;
+    for (const auto& key : image_keys_) {
+      if ((image = entry.find(i == 0 ? key : concat(i, ".", key)))) break;
+    }
+    if (image && with_pictures) whole.images[i].bytes = bytes_of(shard, *image, place);
+    if (!image && !image_keys_.empty()) throw SampleError("no_image", place, whole.images[i].name);
+  }
+  if (image_keys_.empty()) whole.images.clear();
+  whole.number = sample.number;
+  whole.shard = std::move(sample.shard);
+  whole.fields = std::move(sample.fields);
+  sample = std::move(whole);
+  return true;
+}
+
+Sample WebDatasetSource::take(int64_t shard, int64_t index, bool with_pictures) const {
   const Opened opened = open(shard);
   const IndexedSample& entry = opened->index.samples.at(static_cast<size_t>(index));
   const std::string place = shards_[static_cast<size_t>(shard)].path.string() + ": " + entry.key;
@@ -262,6 +310,7 @@ Sample WebDatasetSource::read(int64_t shard, int64_t index) const {
   sample.shard = shard_name(shard);
   for (const auto& member : entry.members) sample.fields.push_back(member.ext);
   std::sort(sample.fields.begin(), sample.fields.end());
+  if (read_whole(sample, *opened, entry, place, with_pictures)) return sample;
 
   const IndexedMember* image = nullptr;
   for (const auto& key : image_keys_) {
@@ -273,7 +322,7 @@ Sample WebDatasetSource::read(int64_t shard, int64_t index) const {
     sample.label = webdataset::to_label(bytes_of(*opened, *member, place));
     if (!sample.label) throw SampleError("bad_label", place);
   }
-  if (image) sample.images.push_back({image->ext, bytes_of(*opened, *image, place)});
+  if (image) sample.images.push_back({image->ext, with_pictures ? bytes_of(*opened, *image, place) : ""});
   return sample;
 }
 

@@ -25,9 +25,12 @@ class WebDatasetSource : public Source {
   explicit WebDatasetSource(const SourceOptions& options);
 
   std::string shard_name(int64_t shard) const override;
-  Sample read(int64_t shard, int64_t index) const override;
+  /// Shards of `vlm data shard` give back whole samples, whatever their keys: see sample_json.h.
+  Sample read(int64_t shard, int64_t index) const override { return take(shard, index, true); }
+  Sample describe(int64_t shard, int64_t index) const override { return take(shard, index, false); }
 
  private:
+  Sample take(int64_t shard, int64_t index, bool with_pictures) const;
   struct OpenShard {
     ShardIndex index;
     std::unique_ptr<RandomBytes> bytes;
@@ -39,12 +42,15 @@ class WebDatasetSource : public Source {
   };
 
   void index_all();
-  void compare_with_sizes_file() const;
+  void compare_with_sizes() const;
+  void compare_with_length(const std::filesystem::path& file) const;
   void read_weights(const std::string& factors);
   Opened open(int64_t shard) const;
   Opened open_now(int64_t shard) const;
   void close_surplus(int64_t newest) const;
   std::string bytes_of(const OpenShard& shard, const IndexedMember& member, const std::string& place) const;
+  /// The json member as a whole sample; false if it is none.
+  bool read_whole(Sample& sample, const OpenShard& shard, const IndexedSample& entry, const std::string& place, bool with_pictures) const;
   void read_texts(Sample& sample, const OpenShard& shard, const IndexedSample& entry, const std::string& place) const;
 
   std::vector<ShardFile> shards_;

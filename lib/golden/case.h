@@ -66,6 +66,7 @@ void add_io_operations(Operations& operations);
 void add_text_operations(Operations& operations);
 void add_image_operations(Operations& operations);
 void add_data_operations(Operations& operations);
+void add_format_operations(Operations& operations);
 void add_model_operations(Operations& operations);
 void add_family_operations(Operations& operations);
 void add_name_operations(Operations& operations);

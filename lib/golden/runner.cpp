@@ -74,6 +74,7 @@ const Operations& operations() {
     add_text_operations(table);
     add_image_operations(table);
     add_data_operations(table);
+    add_format_operations(table);
     add_model_operations(table);
     add_family_operations(table);
     add_name_operations(table);

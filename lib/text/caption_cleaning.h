@@ -1,0 +1,25 @@
+#pragma once
+/// What the readers of ALBEF, TCL, mPLUG and OFA do to texts before they are tokenized (specs: data, section 7). The rules
+/// look alike and differ in details on which released checkpoints depend, so each one stands here by itself.
+///
+/// All but ofa_target_caption() lower each character by itself. `max_words` keeps the first words, which are what splitting
+/// at single spaces gives (an empty string is one empty word); 0: all of them.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace vlm {
+
+/// Captions and entailment sentences: no `, . ' ! ? " ( ) * # : ; ~`, dashes and slashes as spaces, white space collapsed.
+std::string albef_caption(std::string_view text, int64_t max_words = 30);
+/// Questions: the same deletions; runs of spaces stay, and only spaces at the end go. 30 words in training, 50 in tests.
+std::string albef_question(std::string_view text, int64_t max_words = 30);
+/// Captions as OFA reads them: punctuation goes at the beginning only.
+std::string ofa_caption(std::string_view text, int64_t max_words = 30);
+/// The same without a rule for `<person>`; the task appends "?" if the text does not end with it.
+std::string ofa_question(std::string_view text, int64_t max_words = 30);
+/// What OFA learns to write: without ASCII punctuation, the first words, letters as they are.
+std::string ofa_target_caption(std::string_view text, int64_t max_words = 30);
+
+}  // namespace vlm
