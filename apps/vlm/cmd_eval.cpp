@@ -1,9 +1,11 @@
 #include <cstdio>
 
 #include "command.h"
+#include "generate_flags.h"
 #include "model_options.h"
 #include "output.h"
 #include "vlm/core/error.h"
+#include "vlm/eval/generation_protocols.h"
 #include "vlm/eval/protocols.h"
 
 namespace vlm::apps {
@@ -18,6 +20,10 @@ struct Options {
   std::string classnames, templates;
   std::vector<std::string> prompts = {"{}"};
   bool strict = false;
+  std::string out, variant = "official";
+  CaptionEvaluation caption;
+  VqaEvaluation vqa;
+  std::string answers;
 
   std::unique_ptr<Source> open() const {
     Config config = Config::parse("{}", "command line");
@@ -32,17 +38,22 @@ struct Options {
   }
 };
 
-void add_common(CLI::App& command, Options& options) {
-  options.model.add_to(command);
-  command.add_option("data", options.data, "WebDataset shards (file, pattern, folder; several joined by '::') or a folder of class folders")->required();
+void add_common(CLI::App& command, Options& options, int64_t batch = 32) {
+  options.model.add_to(command, batch);
+  command.add_option("data", options.data, "A data set: shards, table, list or folder (see vlm data check --help)")->required();
   command.add_option("overrides", options.overrides, "How to read them, as data.caption_key=json.title");
+  command.add_option("--out", options.out, "Also write the result of every sample to this file, one JSON line each");
   command.add_flag("--strict", options.strict, "End at the first sample that cannot be used");
 }
 
 void retrieval(const Options& options) {
   const auto source = options.open();
   const DualEncoderPipeline pipeline = options.model.load();
-  const RetrievalReport report = evaluate_retrieval(pipeline, *source, options.retrieval, options.strict);
+  JsonLines results(options.out);
+  RetrievalOptions settings = options.retrieval;
+  if (!options.out.empty()) settings.each = [&](const auto& result) { results.write(result); };
+  const RetrievalReport report = evaluate_retrieval(pipeline, *source, settings, options.strict);
+  results.close();
   if (options.model.json) {
     auto json = report.to_json();
     json["data"] = options.data;
@@ -70,7 +81,10 @@ void zero_shot(const Options& options) {
   ZeroShotOptions zero_shot;
   if (!options.classnames.empty()) zero_shot.classes = read_lines(options.classnames);
   zero_shot.templates = options.templates.empty() ? options.prompts : read_lines(options.templates);
+  JsonLines results(options.out);
+  if (!options.out.empty()) zero_shot.each = [&](const auto& result) { results.write(result); };
   const ZeroShotReport report = evaluate_zero_shot(pipeline, *source, zero_shot, options.strict);
+  results.close();
   if (options.model.json) {
     auto json = report.to_json();
     json["data"] = options.data;
@@ -85,6 +99,59 @@ void zero_shot(const Options& options) {
   }
   table.push_back({"mean per class", percent(report.accuracy.mean_per_class), percent(1.0 / static_cast<double>(report.classes.size()))});
   table.push_back({"always the commonest class", percent(report.majority), ""});
+  print_table(table);
+}
+
+void captions(const Options& options) {
+  const auto source = options.open();
+  const TextPipeline pipeline = options.model.load_text();
+  JsonLines results(options.out);
+  CaptionEvaluation settings = options.caption;
+  settings.strict = options.strict;
+  if (!options.out.empty()) settings.each = [&](const auto& result) { results.write(result); };
+  const CaptionReport report = evaluate_captions(pipeline, *source, settings);
+  results.close();
+  if (options.model.json) {
+    auto json = report.to_json();
+    json["data"] = options.data;
+    json["model"] = options.model.model;
+    return print_json(json);
+  }
+  std::printf("%ld pictures, %ld references, %ld skipped\n", static_cast<long>(report.pictures), static_cast<long>(report.references), static_cast<long>(report.skipped));
+  std::vector<std::vector<std::string>> table = {{"captions", "score x 100"}};
+  for (const auto& [name, value] : report.scores) {
+    char text[32];
+    std::snprintf(text, sizeof text, "%.1f", value * 100.0);
+    table.push_back({name, text});
+  }
+  print_table(table);
+}
+
+void answers(const Options& options) {
+  const auto source = options.open();
+  const TextPipeline pipeline = options.model.load_text();
+  JsonLines results(options.out);
+  VqaEvaluation settings = options.vqa;
+  settings.variant = vqa_variant_named(options.variant);
+  settings.strict = options.strict;
+  if (!options.answers.empty()) settings.answer.answers = read_lines(options.answers);
+  if (!options.out.empty()) settings.each = [&](const auto& result) { results.write(result); };
+  const VqaReport report = evaluate_vqa(pipeline, *source, settings);
+  results.close();
+  if (options.model.json) {
+    auto json = report.to_json();
+    json["data"] = options.data;
+    json["model"] = options.model.model;
+    json["variant"] = options.variant;
+    return print_json(json);
+  }
+  std::printf("%ld questions, %ld without known answers, %ld skipped\n", static_cast<long>(report.questions), static_cast<long>(report.unanswered), static_cast<long>(report.skipped));
+  if (report.questions == report.unanswered) return;
+  std::vector<std::vector<std::string>> table = {{"answers (" + options.variant + ")", "accuracy"}, {"all questions", percent(report.accuracy.overall / 100.0)}};
+  for (const auto& [type, value] : report.accuracy.per_answer_type) {
+    if (!type.empty()) table.push_back({"answer type " + type, percent(value / 100.0)});
+  }
+  table.push_back({"exact match", percent(report.exact_match)});
   print_table(table);
 }
 
@@ -111,6 +178,27 @@ void add_eval(CLI::App& app) {
     zero_shot->add_option("--classnames", options->classnames, "File with one class name a line, in the order of the class numbers");
     zero_shot->add_option("--template", options->prompts, "Text around a class name, which goes in place of {} (may be given several times)")->allow_extra_args(false)->capture_default_str();
     zero_shot->add_option("--templates", options->templates, "File with one such text a line");
+  }
+  {
+    auto options = std::make_shared<evaluate::Options>();
+    options->caption.caption.generate = GenerateOptions::beam(3, 30);
+    CLI::App* caption = add_command(*command, "caption", "Captions against references: BLEU, ROUGE-L, CIDEr-D (what papers call CIDEr), CIDEr",
+                                    "vlm eval caption --model blip-base captions_val2014.json data.image_root=val2014", [options] { evaluate::captions(*options); });
+    evaluate::add_common(*caption, *options, 8);
+    caption->add_option("--prompt", options->caption.caption.prompt, "What every caption begins with");
+    caption->add_option("--document-frequency", options->caption.document_frequency, "File of n-gram frequencies for CIDEr (default: those of the references)");
+    add_generate_flags(*caption, options->caption.caption.generate);
+  }
+  {
+    auto options = std::make_shared<evaluate::Options>();
+    CLI::App* vqa = add_command(*command, "vqa", "Answers against those of people: VQA accuracy and exact match",
+                                "vlm eval vqa --model blip-vqa-base questions.json data.annotations=annotations.json data.image_root=val2014",
+                                [options] { evaluate::answers(*options); });
+    evaluate::add_common(*vqa, *options, 8);
+    vqa->add_option("--variant", options->variant, "official, or albef (as ALBEF, TCL and mPLUG count)")->capture_default_str()->check(CLI::IsMember({"official", "albef"}));
+    vqa->add_option("--answers", options->answers, "File with one answer a line: only these may come out");
+    vqa->add_flag("--blip-enc-token", options->vqa.answer.enc_token, "Open questions with [ENC] as in the original BLIP code");
+    add_generate_flags(*vqa, options->vqa.answer.generate);
   }
 }
 

@@ -132,7 +132,8 @@ void run(const Options& options) {
   const auto source = open_source(source_options);
   const DualEncoderPipeline pipeline = options.model.load();
   const c10::InferenceMode inference;
-  const RetrievalOptions retrieval{.merge_equal_texts = true};
+  RetrievalOptions retrieval;
+  retrieval.merge_equal_texts = true;
   SkipCounter skips(source->name());
   const EmbeddedSet set = embed_set(pipeline, *source, retrieval, skips);
   const RetrievalReport recall = evaluate_retrieval(pipeline, set, retrieval);

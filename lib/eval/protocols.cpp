@@ -12,70 +12,23 @@
 #include "vlm/core/error.h"
 #include "vlm/core/progress.h"
 #include "vlm/core/strings.h"
+#include "vlm/eval/sample_stream.h"
 #include "vlm/text/unicode.h"
 
 namespace vlm {
 
 namespace protocols {
 
-/// Reads a data set in order; what cannot be used is counted.
-class SampleStream {
- public:
-  SampleStream(const Source& source, SkipCounter& skips, const std::string& label, bool progress) : source_(source), skips_(skips) {
-    for (const auto& problem : source.problems()) skips.skip(problem);
-    if (progress) bar_.emplace(label, source.size(), "pictures");
-  }
-  /// The next usable sample with a picture.
-  bool next(Sample& sample) {
-    while (at_ < source_.size()) {
-      const int64_t number = at_++;
-      if (bar_) bar_->update(at_);
-      try {
-        sample = source_.read_number(number);
-        sample.number = number;
-        if (sample.images.empty()) throw SampleError("no_image", sample.key);
-        return true;
-      } catch (const SampleError& error) {
-        skips_.skip(error);
-      }
-    }
-    return false;
-  }
-
- private:
-  const Source& source_;
-  SkipCounter& skips_;
-  std::optional<Progress> bar_;
-  int64_t at_ = 0;
-};
-
 /// Embeds the pictures of the samples that `want` accepts; calls `kept` for each one that has a vector, in order.
-Tensor embed_samples(const DualEncoderPipeline& pipeline, const Source& source, SampleStream& stream, SkipCounter& skips,
+Tensor embed_samples(const DualEncoderPipeline& pipeline, SampleStream& stream, SkipCounter& skips,
                      const std::function<bool(const Sample&)>& want, const std::function<void(Sample&)>& keep) {
-  std::map<std::string, Sample> waiting;  // by a name that is unique within the set
+  PendingSamples pending(stream, skips, want);
   std::vector<std::string> names;
-  const Tensor vectors = pipeline.embed_stream(
-      [&](Picture& picture) {
-        Sample sample;
-        do {
-          if (!stream.next(sample)) return false;
-        } while (!want(sample));
-        picture.name = std::to_string(sample.number);
-        picture.bytes = std::move(sample.images[0].bytes);
-        picture.decode = source.decode_options();
-        sample.images[0].bytes.clear();
-        waiting.emplace(picture.name, std::move(sample));
-        return true;
-      },
-      names,
-      [&](const std::string& name, const std::string& reason) {
-        const auto it = waiting.find(name);
-        skips.skip(SampleError("bad_image", it->second.shard + ": " + it->second.key, reason));
-        waiting.erase(it);
-      });
+  const Tensor vectors = pipeline.embed_stream(pending.reader(), names, pending.on_failure());
   for (const auto& name : names) {
     skips.use();
-    keep(waiting.at(name));
+    Sample sample = pending.take(name);
+    keep(sample);
   }
   return vectors;
 }
@@ -121,11 +74,11 @@ std::string text_identity(const std::string& text) {
 }
 
 EmbeddedSet embed_set(const DualEncoderPipeline& pipeline, const Source& source, const RetrievalOptions& options, SkipCounter& skips) {
-  protocols::SampleStream stream(source, skips, "pictures", options.progress);
+  SampleStream stream(source, skips, "pictures", options.progress);
   EmbeddedSet set;
   std::map<std::string, int64_t> known;
   set.images = protocols::embed_samples(
-      pipeline, source, stream, skips,
+      pipeline, stream, skips,
       [&](const Sample& sample) {
         if (!sample.captions.empty()) return true;
         skips.skip(SampleError("no_caption", sample.shard + ": " + sample.key));
@@ -154,6 +107,12 @@ RetrievalReport evaluate_retrieval(const DualEncoderPipeline& pipeline, const Em
   report.texts = static_cast<int64_t>(set.texts.size());
   report.recall = retrieval_recall(pipeline.logits(set.images, set.text_vectors), set.relevant, options.ks);
   report.chance = protocols::expected_at_random(set.relevant, report.texts, options.ks);
+  for (size_t i = 0; i < set.keys.size() && options.each; ++i) {
+    options.each({{"picture", set.keys[i]}, {"rank_of_best_text", report.recall.image_ranks[i] + 1}});
+  }
+  for (size_t i = 0; i < set.texts.size() && options.each; ++i) {
+    options.each({{"text", set.texts[i]}, {"rank_of_best_picture", report.recall.text_ranks[i] + 1}});
+  }
   return report;
 }
 
@@ -179,22 +138,23 @@ nlohmann::ordered_json RetrievalReport::to_json() const {
 
 ZeroShotReport evaluate_zero_shot(const DualEncoderPipeline& pipeline, const Source& source, const ZeroShotOptions& options, bool strict) {
   SkipCounter skips(source.name(), strict);
-  protocols::SampleStream stream(source, skips, "pictures", options.progress);
+  SampleStream stream(source, skips, "pictures", options.progress);
   ZeroShotReport report;
   report.classes = options.classes.empty() ? source.class_names() : options.classes;
-  std::vector<std::string> names;
+  std::vector<std::string> names, keys;
   std::vector<int64_t> numbers;
   const auto class_of = [](const Sample& sample) -> std::string {
     return sample.meta.is_object() && sample.meta.contains("class") && sample.meta["class"].is_string() ? sample.meta["class"].get<std::string>() : "";
   };
   const Tensor images = protocols::embed_samples(
-      pipeline, source, stream, skips,
+      pipeline, stream, skips,
       [&](const Sample& sample) {
         const bool labelled = sample.label.has_value() || !class_of(sample).empty();
         report.unlabelled += !labelled;
         return labelled;
       },
       [&](Sample& sample) {
+        keys.push_back(sample.key);
         names.push_back(class_of(sample));
         numbers.push_back(sample.label.value_or(-1));
       });
@@ -221,7 +181,14 @@ ZeroShotReport evaluate_zero_shot(const DualEncoderPipeline& pipeline, const Sou
   }
   for (const auto& [label, count] : frequency) report.majority = std::max(report.majority, static_cast<double>(count) / static_cast<double>(report.items));
   const Tensor classifier = zero_shot_classifier(report.classes, options.templates, [&](const auto& texts) { return pipeline.embed_texts(texts); });
-  report.accuracy = zero_shot_topk(at::matmul(images, classifier), at::tensor(target, at::kLong), options.ks);
+  const Tensor scores = at::matmul(images, classifier);
+  report.accuracy = zero_shot_topk(scores, at::tensor(target, at::kLong), options.ks);
+  const Tensor best = scores.argmax(1);
+  for (size_t i = 0; i < target.size() && options.each; ++i) {
+    const auto chosen = static_cast<size_t>(best[static_cast<int64_t>(i)].item<int64_t>());
+    options.each({{"picture", keys[i]}, {"class", report.classes[static_cast<size_t>(target[i])]}, {"predicted", report.classes[chosen]},
+                  {"cosine", scores[static_cast<int64_t>(i)][static_cast<int64_t>(chosen)].item<double>()}});
+  }
   return report;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 /// Evaluation of a dual encoder on a data set, as published numbers are made (specs: clip, 13; eval, 6 and 8).
 
+#include <functional>
 #include <nlohmann/json_fwd.hpp>
 
 #include <string>
@@ -19,6 +20,7 @@ struct RetrievalOptions {
   bool all_captions = false;           ///< every caption of a picture is a text, not only the first
   std::vector<int64_t> ks = {1, 5, 10};
   bool progress = true;
+  std::function<void(const nlohmann::ordered_json&)> each = {};  ///< told of every picture's and text's rank (from 1)
 
   void fields(Fields& f) {
     f.field("merge_equal_texts", merge_equal_texts, "equal texts (ignoring case and punctuation) are one text");
@@ -58,6 +60,7 @@ struct ZeroShotOptions {
   std::vector<std::string> templates = {"{}"};
   std::vector<int64_t> ks = {1, 5};
   bool progress = true;
+  std::function<void(const nlohmann::ordered_json&)> each = {};  ///< told of every picture's class
 };
 
 struct ZeroShotReport {
