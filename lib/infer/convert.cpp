@@ -147,10 +147,7 @@ int64_t context_length(const Json& config) {
   return 77;
 }
 
-}  // namespace convert
-
-ConvertReport convert_model(const fs::path& source_path, const fs::path& target, const ConvertOptions& options) {
-  using namespace convert;
+ConvertReport run(const fs::path& source_path, const fs::path& target, const ConvertOptions& options) {
   if (options.to != "open_clip" && options.to != "hf" && options.to != "safetensors") {
     fail_usage("unknown layout '", options.to, "'", did_you_mean(options.to, {"open_clip", "hf", "safetensors"}), "; there are: open_clip, hf, safetensors");
   }
@@ -238,6 +235,16 @@ ConvertReport convert_model(const fs::path& source_path, const fs::path& target,
   }
   for (const auto& file : tokenizer) writer.text(target / file.name, file.content);
   return report;
+}
+
+}  // namespace convert
+
+ConvertReport convert_model(const fs::path& source, const fs::path& target, const ConvertOptions& options) {
+  try {
+    return convert::run(source, target, options);
+  } catch (const nlohmann::json::exception& error) {
+    fail(source.string(), ": its configuration has a value of the wrong type (", error.what(), ")");
+  }
 }
 
 }  // namespace vlm

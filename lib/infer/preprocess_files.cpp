@@ -54,13 +54,14 @@ nlohmann::ordered_json to_hf_preprocessor(const PreprocessOptions& o, const std:
   const bool shortest = o.resize_mode == "shortest";
   const auto crop = o.crop_size.empty() ? o.size : o.crop_size;
   if (shortest && o.size.front() != o.size.back()) fail("HF's processors cannot resize the short side to fit ", o.size.front(), " x ", o.size.back());
+  const bool center_crop = shortest && o.crop != "none";
   nlohmann::ordered_json out;
-  out["image_processor_type"] = family == "siglip" ? "SiglipImageProcessor" : family == "blip" ? "BlipImageProcessor" : "CLIPImageProcessor";
+  // Only CLIP's processor crops.
+  out["image_processor_type"] = center_crop || family == "clip" ? "CLIPImageProcessor" : family == "siglip" ? "SiglipImageProcessor" : "BlipImageProcessor";
   out["do_convert_rgb"] = true;
   out["do_resize"] = o.resize_mode != "none";
   out["size"] = shortest ? nlohmann::ordered_json{{"shortest_edge", o.size.front()}} : sides(o.size);
   out["resample"] = pil_number(o.interpolation);
-  const bool center_crop = shortest && o.crop != "none";
   if (family == "clip" || center_crop) {
     out["do_center_crop"] = center_crop;
     if (center_crop) out["crop_size"] = sides(crop);

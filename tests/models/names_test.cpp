@@ -149,6 +149,12 @@ TEST(Architectures, NamesAreFoundInEverySpelling) {
   EXPECT_EQ(open_clip_architecture("ViT-SO400M-14-SigLIP")["model_cfg"]["text_cfg"]["context_length"], 16);
   EXPECT_NE(names_test::error_of([] { open_clip_architecture("VIT-B-33"); }).find("did you mean"), std::string::npos);
   EXPECT_THROW(open_clip_architecture("ViT-L-14-CLIPA-quickgelu"), Error);
+  for (const auto& name : open_clip_architectures()) {
+    const auto cfg = open_clip_architecture(name);
+    EXPECT_TRUE(cfg["model_cfg"]["vision_cfg"].contains("image_size") && cfg["model_cfg"]["text_cfg"].contains("width") && cfg["preprocess_cfg"].contains("mean")) << name;
+  }
+  EXPECT_EQ(open_clip_architecture("coca_ViT-L-14")["model_cfg"]["multimodal_cfg"]["heads"], 12);
+  EXPECT_EQ(open_clip_architecture("ViT-L-14-CLIPA-336")["model_cfg"]["vision_cfg"]["pool_type"], "avg");
 }
 
 TEST(Architectures, AreReadOffTheShapesOfOpenAiWeights) {
@@ -175,9 +181,9 @@ TEST(SiglipConfig, ReleasedSizesComeBackTheSame) {
   EXPECT_EQ(hf["vision_config"]["intermediate_size"], 4304);
   EXPECT_EQ(hf["text_config"]["intermediate_size"], 4304);
   EXPECT_EQ(hf["vision_config"]["num_attention_heads"], 16);
-  EXPECT_EQ(hf["vision_config"]["image_size"], 378);
+  EXPECT_EQ(hf["vision_config"]["image_size"], 384);
   const auto back = siglip_config_to_open_clip(hf);
-  EXPECT_EQ(back["vision_cfg"]["timm_model_name"], "vit_so400m_patch14_siglip_378");
+  EXPECT_EQ(back["vision_cfg"]["timm_model_name"], "vit_so400m_patch14_siglip_384");
   EXPECT_EQ(static_cast<int>(1152 * back["text_cfg"]["mlp_ratio"].get<double>()), 4304);
   EXPECT_NE(names_test::error_of([] { siglip_config_to_open_clip({{"model_type", "siglip2"}}); }).find("NaFlex"), std::string::npos);
 }

@@ -69,7 +69,11 @@ nlohmann::ordered_json siglip_config_to_hf(const nlohmann::json& config, const T
   }
   if (heads == 0 || name.find("siglip") == std::string::npos) fail("timm_model_name '", name, "' is no SigLIP tower that is known here");
   const Tensor& patches = need(weights, "visual.trunk.patch_embed.proj.weight", 4);
+  if (patches.size(0) % heads != 0) fail("the weights have width ", patches.size(0), ", which ", name, " with its ", heads, " heads has not");
   const auto grid = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(need(weights, "visual.trunk.pos_embed", 3).size(1)))));
+  // Pictures may be a little larger than their patches: 384 pixels hold 27 patches of 14.
+  const int64_t side = whole(vision, "image_size", grid * patches.size(3));
+  const int64_t image_size = side / patches.size(3) == grid ? side : grid * patches.size(3);
   const int64_t width = whole(text, "width", 512);
 
   nlohmann::ordered_json out;
@@ -90,7 +94,7 @@ nlohmann::ordered_json siglip_config_to_hf(const nlohmann::json& config, const T
                           {"intermediate_size", need(weights, "visual.trunk.blocks.0.mlp.fc1.weight", 2).size(0)},
                           {"num_hidden_layers", blocks_below(weights, "visual.trunk.blocks.")},
                           {"num_attention_heads", heads},
-                          {"image_size", grid * patches.size(3)},
+                          {"image_size", image_size},
                           {"patch_size", patches.size(3)},
                           {"hidden_act", "gelu_pytorch_tanh"},
                           {"layer_norm_eps", 1e-6}};
@@ -118,8 +122,7 @@ nlohmann::ordered_json siglip_config_to_open_clip(const nlohmann::json& config) 
   out["custom_text"] = true;
   out["vision_cfg"] = {{"image_size", image}, {"timm_model_name", concat("vit_", trunk->size, "_patch", patch, "_siglip_", image)},
                        {"timm_model_pretrained", false}, {"timm_pool", "map"}, {"timm_proj", "none"}};
-  auto& t = out["text_cfg"];
-  t = {{"context_length", whole(text, "max_position_embeddings", 64)}, {"vocab_size", vocabulary},
+  nlohmann::ordered_json t = {{"context_length", whole(text, "max_position_embeddings", 64)}, {"vocab_size", vocabulary},
        {"hf_tokenizer_name", second ? "timm/ViT-B-16-SigLIP2" : "timm/ViT-B-16-SigLIP"}};
   if (!second) t["tokenizer_kwargs"] = {{"clean", "canonicalize"}};
   t["width"] = text_width;
@@ -134,10 +137,12 @@ nlohmann::ordered_json siglip_config_to_open_clip(const nlohmann::json& config) 
       if (static_cast<int64_t>(static_cast<double>(text_width) * rounded) == mlp) break;
     }
   }
-  t["no_causal_mask"] = t["proj_bias"] = true;
+  t["no_causal_mask"] = true;
+  t["proj_bias"] = true;
   t["pool_type"] = "last";
   t["norm_kwargs"] = {{"eps", real(text, "layer_norm_eps", 1e-6)}};
   if (text_of(text, "hidden_act", "gelu_pytorch_tanh") == "gelu_pytorch_tanh") t["act_kwargs"] = {{"approximate", "tanh"}};
+  out["text_cfg"] = std::move(t);
   return out;
 }
 
