@@ -10,11 +10,11 @@
 namespace vlm {
 
 struct ConvertOptions {
-  std::string to;         ///< open_clip, hf, or safetensors: the container only, names as they are
-  std::string arch;       ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
-  std::string config;     ///< of a bare weight file: a config.json or open_clip_config.json in its place
-  std::string tokenizer;  ///< file or folder; empty: beside the weights
-  bool force = false;     ///< replace what is there
+  std::string to{};         ///< open_clip, hf, or safetensors: the container only, names as they are
+  std::string arch{};       ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
+  std::string config{};     ///< of a bare weight file: a config.json or open_clip_config.json in its place
+  std::string tokenizer{};  ///< file or folder; empty: beside the weights
+  bool force = false;       ///< replace what is there
 };
 
 struct ConvertReport {
