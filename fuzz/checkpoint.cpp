@@ -1,5 +1,5 @@
-// Any bytes as a PyTorch checkpoint, and as a bare pickle: read whole, or refused with an Error. Every element of every tensor
-// is touched, so a view past the end of its storage shows.
+// Any bytes as a PyTorch checkpoint, and as a bare pickle: read whole, or refused with an Error. Every element of every
+// tensor is touched, so a view past the end of its storage shows.
 
 #include <nlohmann/json.hpp>
 

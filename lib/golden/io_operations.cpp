@@ -27,13 +27,15 @@ Result safetensors(const Case& c) {
   for (const auto& [name, description] : wanted.items()) {
     const auto it = got.find(name);
     if (it == got.end()) fail("no tensor '", name, "'");
-    if (it->second.sizes().vec() != description.at("shape").get<std::vector<int64_t>>()) fail("'", name, "' has shape ", it->second.sizes());
+    if (it->second.sizes().vec() != description.at("shape").get<std::vector<int64_t>>())
+      fail("'", name, "' has shape ", it->second.sizes());
     check_dtype(name, it->second.scalar_type(), description.at("dtype"));
     result.set("out." + name, it->second);
   }
   if (c.params.contains("metadata")) {
     const SafetensorsFile opened(file);
-    if (nlohmann::json(opened.metadata()) != c.params["metadata"]) fail("metadata differs: ", nlohmann::json(opened.metadata()).dump());
+    if (nlohmann::json(opened.metadata()) != c.params["metadata"])
+      fail("metadata differs: ", nlohmann::json(opened.metadata()).dump());
   }
   return result;
 }
@@ -49,18 +51,21 @@ Result torch_checkpoint(const Case& c) {
     if (leaf.kind() != PickleKind::tensor) {
       if (checkpoint.torchscript()) continue;
       if (!values.contains(path)) fail("unexpected value '", path, "': ", leaf.to_json().dump());
-      if (nlohmann::json(leaf.to_json()) != values[path]) fail("'", path, "' should be ", values[path].dump(), ", is ", leaf.to_json().dump());
+      if (nlohmann::json(leaf.to_json()) != values[path])
+        fail("'", path, "' should be ", values[path].dump(), ", is ", leaf.to_json().dump());
       ++found;
       continue;
     }
     if (!tensors.contains(path)) fail("unexpected tensor '", path, "'");
     const Tensor tensor = leaf.tensor();
-    if (tensor.sizes().vec() != tensors[path].at("shape").get<std::vector<int64_t>>()) fail("'", path, "' has shape ", tensor.sizes());
+    if (tensor.sizes().vec() != tensors[path].at("shape").get<std::vector<int64_t>>())
+      fail("'", path, "' has shape ", tensor.sizes());
     check_dtype(path, tensor.scalar_type(), tensors[path].at("dtype"));
     result.set("out." + path, tensor);
     ++found;
   }
-  if (found != tensors.size() + values.size()) fail("expected ", tensors.size() + values.size(), " tensors and values, got ", found);
+  if (found != tensors.size() + values.size())
+    fail("expected ", tensors.size() + values.size(), " tensors and values, got ", found);
   return result;
 }
 
@@ -72,7 +77,8 @@ Result refused(const Case& c, const Open& open) {
     open(c.file(c.params.at("file")));
   } catch (const Error& error) {
     for (const auto& mention : c.params.value("error_mentions", std::vector<std::string>{})) {
-      if (ascii_lower(error.what()).find(ascii_lower(mention)) == std::string::npos) fail("refused, but the message lacks '", mention, "': ", error.what());
+      if (ascii_lower(error.what()).find(ascii_lower(mention)) == std::string::npos)
+        fail("refused, but the message lacks '", mention, "': ", error.what());
     }
     result.set("out.refused", at::ones({1}));
     return result;

@@ -37,7 +37,9 @@ Json parse(const std::string& text, const std::string& name) {
 
 /// The family that a configuration speaks of.
 std::string family_of_config(const Json& config, const std::string& layout) {
-  if (layout == "hf") return config.contains("model_type") && config["model_type"].is_string() ? config["model_type"].get<std::string>() : "clip";
+  if (layout == "hf")
+    return config.contains("model_type") && config["model_type"].is_string() ? config["model_type"].get<std::string>()
+                                                                             : "clip";
   const Json& model = config.contains("model_cfg") ? config["model_cfg"] : config;
   if (model.contains("multimodal_cfg")) return "coca";
   const Json vision = model.value("vision_cfg", Json::object());
@@ -62,7 +64,8 @@ void shorten_ratio(Json& block) {
 }
 
 /// The configuration in the other layout. To add a family: a branch here, one in convert_names, one in family_of_config.
-Json translated_config(const std::string& family, const Json& config, const ModelSource& source, const std::string& to, const TensorMap& open_clip_weights) {
+Json translated_config(const std::string& family, const Json& config, const ModelSource& source, const std::string& to,
+                       const TensorMap& open_clip_weights) {
   if (family == "clip" && to == "hf") return ClipConfig::from_open_clip(config.dump(), source.config_name).to_hf();
   if (family == "clip") {
     Json model = ClipConfig::from_hf(config.dump(), source.config_name).to_open_clip();
@@ -70,7 +73,8 @@ Json translated_config(const std::string& family, const Json& config, const Mode
     shorten_ratio(model["text_cfg"]);
     return model;
   }
-  if (family == "siglip") return to == "hf" ? siglip_config_to_hf(config, open_clip_weights) : siglip_config_to_open_clip(config);
+  if (family == "siglip")
+    return to == "hf" ? siglip_config_to_hf(config, open_clip_weights) : siglip_config_to_open_clip(config);
   fail("there is no ", to, " layout for ", family, " models");
 }
 
@@ -89,9 +93,11 @@ ModelSource bare_source(const fs::path& weights, const std::string& config) {
 
 void check_target(const fs::path& source, const fs::path& target, bool force) {
   std::error_code error;
-  if (fs::exists(target) && fs::equivalent(source, target, error)) fail_usage("source and target are the same: ", target.string());
+  if (fs::exists(target) && fs::equivalent(source, target, error))
+    fail_usage("source and target are the same: ", target.string());
   if (fs::is_directory(target)) {
-    if (!force && !fs::is_empty(target)) fail_usage(target.string(), " is there already; --force replaces what it holds of the model");
+    if (!force && !fs::is_empty(target))
+      fail_usage(target.string(), " is there already; --force replaces what it holds of the model");
   } else if (fs::exists(target) && !force) {
     fail_usage(target.string(), " is there already; --force replaces it");
   }
@@ -120,8 +126,11 @@ ConvertReport container_only(const fs::path& source, const fs::path& target) {
   Writer writer(report);
   report.to = "safetensors";
   if (!fs::is_directory(source)) {
-    report.from = weight_container(source) == WeightContainer::safetensors ? "safetensors" : weight_container(source) == WeightContainer::index ? "index" : "torch";
-    if (fs::is_directory(target)) fail_usage(target.string(), " is a folder; name the file to write, as in ", (target / "model.safetensors").string());
+    report.from = weight_container(source) == WeightContainer::safetensors ? "safetensors"
+                  : weight_container(source) == WeightContainer::index     ? "index"
+                                                                           : "torch";
+    if (fs::is_directory(target))
+      fail_usage(target.string(), " is a folder; name the file to write, as in ", (target / "model.safetensors").string());
     const TensorMap tensors = read_weights(source);
     if (tensors.empty()) fail(source.string(), " holds no tensors");
     writer.weights(target, tensors);
@@ -132,7 +141,9 @@ ConvertReport container_only(const fs::path& source, const fs::path& target) {
   const TensorMap tensors = read_weights(weights);
   for (const auto& entry : fs::directory_iterator(source)) {
     const std::string extension = entry.path().extension(), name = entry.path().filename();
-    if (!entry.is_regular_file() || (extension != ".json" && extension != ".txt" && extension != ".gz" && extension != ".model" && extension != ".md")) continue;
+    if (!entry.is_regular_file() ||
+        (extension != ".json" && extension != ".txt" && extension != ".gz" && extension != ".model" && extension != ".md"))
+      continue;
     if (!is_weight_index(entry.path())) writer.text(target / name, read_file(entry.path(), max_config * 10));
   }
   writer.weights(target / (report.from == "hf" ? "model.safetensors" : "open_clip_model.safetensors"), tensors);
@@ -141,25 +152,28 @@ ConvertReport container_only(const fs::path& source, const fs::path& target) {
 
 int64_t context_length(const Json& config) {
   const Json& model = config.contains("model_cfg") ? config["model_cfg"] : config;
-  for (const auto& [section, key] : {std::pair{"text_cfg", "context_length"}, std::pair{"text_config", "max_position_embeddings"}}) {
-    if (model.contains(section) && model[section].is_object() && model[section].contains(key) && model[section][key].is_number_integer()) return model[section][key];
+  for (const auto& [section, key] :
+       {std::pair{"text_cfg", "context_length"}, std::pair{"text_config", "max_position_embeddings"}}) {
+    if (model.contains(section) && model[section].is_object() && model[section].contains(key) &&
+        model[section][key].is_number_integer())
+      return model[section][key];
   }
   return 77;
 }
 
-}  // namespace convert
-
-ConvertReport convert_model(const fs::path& source_path, const fs::path& target, const ConvertOptions& options) {
-  using namespace convert;
+ConvertReport run(const fs::path& source_path, const fs::path& target, const ConvertOptions& options) {
   if (options.to != "open_clip" && options.to != "hf" && options.to != "safetensors") {
-    fail_usage("unknown layout '", options.to, "'", did_you_mean(options.to, {"open_clip", "hf", "safetensors"}), "; there are: open_clip, hf, safetensors");
+    fail_usage("unknown layout '", options.to, "'", did_you_mean(options.to, {"open_clip", "hf", "safetensors"}),
+               "; there are: open_clip, hf, safetensors");
   }
   if (!fs::exists(source_path)) fail_usage("there is no ", source_path.string());
   check_target(source_path, target, options.force);
   if (options.to == "safetensors") return container_only(source_path, target);
-  if (fs::exists(target) && !fs::is_directory(target)) fail_usage(target.string(), " is a file; a model is written into a folder");
+  if (fs::exists(target) && !fs::is_directory(target))
+    fail_usage(target.string(), " is a file; a model is written into a folder");
 
-  const ModelSource source = options.config.empty() ? read_model_source(source_path, options.arch) : bare_source(source_path, options.config);
+  const ModelSource source =
+      options.config.empty() ? read_model_source(source_path, options.arch) : bare_source(source_path, options.config);
   const Json config = parse(source.config, source.config_name);
   ConvertReport report;
   report.family = family_of_config(config, source.layout);
@@ -167,10 +181,12 @@ ConvertReport convert_model(const fs::path& source_path, const fs::path& target,
   report.to = options.to;
   const std::string named = family_of_names(source.tensors);
   if (!named.empty() && named != report.family) {
-    fail(source.weights.string(), ": the weights are those of a ", named, " model, but ", source.config_name, " describes a ", report.family, " model");
+    fail(source.weights.string(), ": the weights are those of a ", named, " model, but ", source.config_name,
+         " describes a ", report.family, " model");
   }
   if (report.family != "clip" && report.family != "siglip" && report.family != "blip" && report.family != "coca") {
-    fail(source.config_name, ": models of the family '", report.family, "' cannot be converted; clip, coca, siglip and blip can");
+    fail(source.config_name, ": models of the family '", report.family,
+         "' cannot be converted; clip, coca, siglip and blip can");
   }
   if ((report.family == "coca" && options.to == "hf") || (report.family == "blip" && options.to == "open_clip")) {
     fail("there is no ", options.to, " layout for ", report.family, " models");
@@ -180,7 +196,8 @@ ConvertReport convert_model(const fs::path& source_path, const fs::path& target,
   const TensorMap weights = with_context(source.weights.string(), [&] {
     TensorMap out = convert_names(source.tensors, has_hf_names(source.tensors) ? "hf" : "open_clip", options.to);
     if (options.to == "open_clip" && (report.family == "clip" || report.family == "coca")) {
-      const Json model = source.layout == "open_clip" ? (config.contains("model_cfg") ? config["model_cfg"] : config) : Json::object();
+      const Json model =
+          source.layout == "open_clip" ? (config.contains("model_cfg") ? config["model_cfg"] : config) : Json::object();
       out = normalize_open_clip(out, model.value("custom_text", false));
     }
     return out;
@@ -188,12 +205,14 @@ ConvertReport convert_model(const fs::path& source_path, const fs::path& target,
   Json written_config = config;
   if (source.layout != options.to) {
     const bool sizes = report.family == "siglip" && options.to == "hf";
-    written_config = translated_config(report.family, config, source, options.to, sizes ? open_clip_siglip(source.tensors) : TensorMap());
+    written_config =
+        translated_config(report.family, config, source, options.to, sizes ? open_clip_siglip(source.tensors) : TensorMap());
   } else if (options.to == "open_clip" && config.contains("model_cfg")) {
     written_config = config["model_cfg"];
   }
   if (report.family == "siglip" && source.layout != options.to) {
-    report.notes.push_back("HF computes the tanh form of GELU in the image tower, open_clip the exact one: features differ by about 1e-4");
+    report.notes.push_back(
+        "HF computes the tanh form of GELU in the image tower, open_clip the exact one: features differ by about 1e-4");
   }
 
   std::optional<PreprocessOptions> preprocess;
@@ -211,13 +230,17 @@ ConvertReport convert_model(const fs::path& source_path, const fs::path& target,
   }
   Json preprocess_json;
   if (preprocess) {
-    preprocess_json = options.to == "hf" ? to_hf_preprocessor(*preprocess, report.family, report.notes) : to_open_clip_preprocess(*preprocess, report.notes);
+    preprocess_json = options.to == "hf" ? to_hf_preprocessor(*preprocess, report.family, report.notes)
+                                         : to_open_clip_preprocess(*preprocess, report.notes);
   } else {
     report.notes.push_back("nothing says how pictures are prepared: put a preprocessor_config.json beside the source");
   }
 
-  const fs::path beside = source.folder.empty() ? (source.weights.parent_path().empty() ? fs::path(".") : source.weights.parent_path()) : source.folder;
-  const auto tokenizer = tokenizer_files_for(options.tokenizer.empty() ? beside : fs::path(options.tokenizer), options.to, context_length(config));
+  const fs::path beside = source.folder.empty()
+                              ? (source.weights.parent_path().empty() ? fs::path(".") : source.weights.parent_path())
+                              : source.folder;
+  const auto tokenizer = tokenizer_files_for(options.tokenizer.empty() ? beside : fs::path(options.tokenizer), options.to,
+                                             context_length(config));
   if (tokenizer.empty()) report.notes.push_back("no tokenizer was found beside the weights; name one with --tokenizer FILE");
 
   Writer writer(report);
@@ -238,6 +261,16 @@ ConvertReport convert_model(const fs::path& source_path, const fs::path& target,
   }
   for (const auto& file : tokenizer) writer.text(target / file.name, file.content);
   return report;
+}
+
+}  // namespace convert
+
+ConvertReport convert_model(const fs::path& source, const fs::path& target, const ConvertOptions& options) {
+  try {
+    return convert::run(source, target, options);
+  } catch (const nlohmann::json::exception& error) {
+    fail(source.string(), ": its configuration has a value of the wrong type (", error.what(), ")");
+  }
 }
 
 }  // namespace vlm

@@ -20,8 +20,8 @@ namespace vlm {
 
 struct PipelineOptions {
   bool strict = true;        ///< refuse weights that do not fit
-  std::string tokenizer;     ///< file or folder; empty: the model folder
-  std::string arch;          ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
+  std::string tokenizer{};   ///< file or folder; empty: the model folder
+  std::string arch{};        ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
   int64_t batch_size = 32;
   int threads = 0;           ///< decoding threads; 0: as many as the machine has
 };

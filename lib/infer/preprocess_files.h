@@ -13,6 +13,7 @@ namespace vlm {
 nlohmann::ordered_json to_open_clip_preprocess(const PreprocessOptions& options, std::vector<std::string>& notes);
 
 /// The preprocessor_config.json of HF's processor for a family ("clip", "siglip", "blip").
-nlohmann::ordered_json to_hf_preprocessor(const PreprocessOptions& options, const std::string& family, std::vector<std::string>& notes);
+nlohmann::ordered_json to_hf_preprocessor(const PreprocessOptions& options, const std::string& family,
+                                          std::vector<std::string>& notes);
 
 }  // namespace vlm

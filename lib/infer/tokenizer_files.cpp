@@ -16,9 +16,10 @@ namespace fs = std::filesystem;
 namespace tokenizer_copy {
 
 constexpr uintmax_t max_file = 256'000'000;
-constexpr const char* names[] = {"tokenizer.model",    "spiece.model",  "sentencepiece.model",   "vocab.json",
-                                 "merges.txt",         "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json",
-                                 "added_tokens.json",  "vocab.txt",      "bpe_simple_vocab_16e6.txt.gz", "bpe_simple_vocab_16e6.txt"};
+constexpr const char* names[] = {
+    "tokenizer.model",   "spiece.model",   "sentencepiece.model",          "vocab.json",
+    "merges.txt",        "tokenizer.json", "tokenizer_config.json",        "special_tokens_map.json",
+    "added_tokens.json", "vocab.txt",      "bpe_simple_vocab_16e6.txt.gz", "bpe_simple_vocab_16e6.txt"};
 
 bool is_openai(const std::string& name) { return starts_with(name, "bpe_simple_vocab"); }
 
@@ -29,11 +30,16 @@ std::vector<TokenizerFile> hf_clip(const fs::path& file, int64_t context_length)
   for (size_t id = 0; id < vocabulary.pieces.size(); ++id) vocab[vocabulary.pieces[id]] = id;
   std::string merges = "#version: 0.2\n";
   for (const auto& [left, right] : vocabulary.merges) merges += left + " " + right + "\n";
-  const std::string sot = vocabulary.pieces[static_cast<size_t>(vocabulary.sot)], eot = vocabulary.pieces[static_cast<size_t>(vocabulary.eot)];
-  const nlohmann::ordered_json config = {{"tokenizer_class", "CLIPTokenizer"}, {"bos_token", sot}, {"eos_token", eot}, {"unk_token", eot},
-                                         {"pad_token", eot}, {"model_max_length", context_length}};
+  const std::string sot = vocabulary.pieces[static_cast<size_t>(vocabulary.sot)],
+                    eot = vocabulary.pieces[static_cast<size_t>(vocabulary.eot)];
+  const nlohmann::ordered_json config = {
+      {"tokenizer_class", "CLIPTokenizer"}, {"bos_token", sot}, {"eos_token", eot}, {"unk_token", eot}, {"pad_token", eot},
+      {"model_max_length", context_length}};
   const nlohmann::ordered_json special = {{"bos_token", sot}, {"eos_token", eot}, {"unk_token", eot}, {"pad_token", eot}};
-  return {{"vocab.json", vocab.dump()}, {"merges.txt", merges}, {"tokenizer_config.json", config.dump(2) + "\n"}, {"special_tokens_map.json", special.dump(2) + "\n"}};
+  return {{"vocab.json", vocab.dump()},
+          {"merges.txt", merges},
+          {"tokenizer_config.json", config.dump(2) + "\n"},
+          {"special_tokens_map.json", special.dump(2) + "\n"}};
 }
 
 }  // namespace tokenizer_copy
@@ -54,7 +60,8 @@ std::vector<TokenizerFile> tokenizer_files_for(const fs::path& source, const std
   bool other = false;
   for (const auto& file : files) {
     const std::string name = file.filename();
-    other = other || (!is_openai(name) && name != "tokenizer_config.json" && name != "special_tokens_map.json" && name != "added_tokens.json");
+    other = other || (!is_openai(name) && name != "tokenizer_config.json" && name != "special_tokens_map.json" &&
+                      name != "added_tokens.json");
   }
   for (const auto& file : files) {
     const std::string name = file.filename();

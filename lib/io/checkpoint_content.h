@@ -40,9 +40,9 @@ struct TorchCheckpointContent {
   mutable std::map<std::pair<std::string, bool>, std::shared_ptr<const char>> copies_;
 };
 
-/// Walks over all that the root holds: refuses cycles, nesting of more than 1000 levels, values that are none, keys that stand
-/// twice are reduced to the last, and every tensor is checked against its storage and the storage against the file. No byte of
-/// a storage is read.
+/// Walks over all that the root holds: refuses cycles, nesting of more than 1000 levels, values that are none, keys that
+/// stand twice are reduced to the last, and every tensor is checked against its storage and the storage against the file. No
+/// byte of a storage is read.
 void check_checkpoint(TorchCheckpointContent& content);
 
 }  // namespace vlm

@@ -37,11 +37,15 @@ const char* kind_name(PickleKind kind) {
   switch (kind) {
     case PickleKind::none: return "None";
     case PickleKind::boolean: return "a truth value";
-    case PickleKind::integer: case PickleKind::big_integer: return "a whole number";
-    case PickleKind::real: case PickleKind::complex: return "a number";
+    case PickleKind::integer:
+    case PickleKind::big_integer: return "a whole number";
+    case PickleKind::real:
+    case PickleKind::complex: return "a number";
     case PickleKind::string: return "a text";
     case PickleKind::bytes: return "bytes";
-    case PickleKind::tuple: case PickleKind::list: case PickleKind::set: return "a list";
+    case PickleKind::tuple:
+    case PickleKind::list:
+    case PickleKind::set: return "a list";
     case PickleKind::dict: return "a dict";
     case PickleKind::tensor: return "a tensor";
     default: return "another object";
@@ -60,11 +64,15 @@ std::string key_text(const PickleTree& tree, uint32_t key) {
     case PickleKind::dtype: return std::string("torch.") + torch_dtypes()[node.extra].name;
     case PickleKind::tuple: {
       std::vector<std::string> parts;
-      for (size_t i = 0; i < node.span.size; ++i) parts.push_back(tree.nodes[tree.item(node, i)].kind == PickleKind::tuple ? "()" : key_text(tree, tree.item(node, i)));
+      for (size_t i = 0; i < node.span.size; ++i)
+        parts.push_back(tree.nodes[tree.item(node, i)].kind == PickleKind::tuple ? "()"
+                                                                                 : key_text(tree, tree.item(node, i)));
       return "(" + join(parts, ", ") + ")";
     }
-    case PickleKind::string: case PickleKind::big_integer: return std::string(tree.text(node));
-    case PickleKind::bytes: return valid_utf8(tree.text(node)) ? std::string(tree.text(node)) : checkpoint_value::hex(tree.text(node));
+    case PickleKind::string:
+    case PickleKind::big_integer: return std::string(tree.text(node));
+    case PickleKind::bytes:
+      return valid_utf8(tree.text(node)) ? std::string(tree.text(node)) : checkpoint_value::hex(tree.text(node));
     default: return "?";
   }
 }
@@ -79,7 +87,8 @@ const PickleNode& CheckpointValue::raw() const { return content_->tree.nodes[nod
 PickleKind CheckpointValue::kind() const { return raw().kind; }
 
 bool CheckpointValue::is_container() const {
-  return kind() == PickleKind::tuple || kind() == PickleKind::list || kind() == PickleKind::set || kind() == PickleKind::dict;
+  return kind() == PickleKind::tuple || kind() == PickleKind::list || kind() == PickleKind::set ||
+         kind() == PickleKind::dict;
 }
 
 size_t CheckpointValue::size() const {
@@ -107,7 +116,9 @@ std::optional<CheckpointValue> CheckpointValue::find(std::string_view key) const
   return std::nullopt;
 }
 
-void CheckpointValue::wrong_kind(const char* wanted) const { fail("the checkpoint has ", checkpoint_value::kind_name(kind()), " where ", wanted, " is needed"); }
+void CheckpointValue::wrong_kind(const char* wanted) const {
+  fail("the checkpoint has ", checkpoint_value::kind_name(kind()), " where ", wanted, " is needed");
+}
 
 bool CheckpointValue::boolean() const {
   if (kind() != PickleKind::boolean) wrong_kind("a truth value");
@@ -152,7 +163,8 @@ nlohmann::ordered_json CheckpointValue::to_json() const {
     case PickleKind::real: return checkpoint_value::real_json(node.real);
     case PickleKind::complex: {
       auto parts = nlohmann::ordered_json::array();
-      for (uint32_t i = 0; i < 2; ++i) parts.push_back(checkpoint_value::real_json(tree.nodes[tree.tuple_items[node.span.at + i]].real));
+      for (uint32_t i = 0; i < 2; ++i)
+        parts.push_back(checkpoint_value::real_json(tree.nodes[tree.tuple_items[node.span.at + i]].real));
       return {{"complex", parts}};
     }
     case PickleKind::string: return std::string(tree.text(node));
@@ -161,7 +173,9 @@ nlohmann::ordered_json CheckpointValue::to_json() const {
     case PickleKind::numpy_dtype: return "numpy." + std::string(tree.text(node));
     case PickleKind::placeholder: return {{"unsupported", tree.names[node.extra].name}};
     case PickleKind::dict: return nlohmann::ordered_json::object();
-    case PickleKind::tuple: case PickleKind::list: case PickleKind::set: return nlohmann::ordered_json::array();
+    case PickleKind::tuple:
+    case PickleKind::list:
+    case PickleKind::set: return nlohmann::ordered_json::array();
     default: wrong_kind("a plain value");
   }
 }
@@ -178,7 +192,8 @@ std::vector<std::pair<std::string, CheckpointValue>> flatten(const CheckpointVal
   const auto enter = [&](const CheckpointValue& entered, std::string path) {
     // Shared containers are unfolded wherever they stand, which may be far more than the file holds.
     path_bytes += path.size();
-    if (++visited > checkpoint_value::max_leaves || path_bytes > checkpoint_value::max_path_bytes) fail("the checkpoint unfolds to too many values");
+    if (++visited > checkpoint_value::max_leaves || path_bytes > checkpoint_value::max_path_bytes)
+      fail("the checkpoint unfolds to too many values");
     if (entered.is_container() && entered.size() > 0) {
       frames.push_back({entered, std::move(path)});
     } else {
@@ -203,7 +218,8 @@ std::vector<std::pair<std::string, CheckpointValue>> flatten(const CheckpointVal
 TensorMap tensors_below(const CheckpointValue& value) {
   TensorMap out;
   for (const auto& [path, leaf] : flatten(value)) {
-    if (leaf.kind() == PickleKind::tensor && !out.emplace(path, leaf.tensor()).second) fail("two tensors have the name '", path, "'");
+    if (leaf.kind() == PickleKind::tensor && !out.emplace(path, leaf.tensor()).second)
+      fail("two tensors have the name '", path, "'");
   }
   return out;
 }

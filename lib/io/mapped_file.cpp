@@ -39,10 +39,13 @@ MappedFile::~MappedFile() {
 }
 
 void refuse_foreign_content(std::string_view bytes) {
-  if (starts_with(bytes, "version https://git-lfs")) fail("this is a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'");
-  if (starts_with(bytes, "\x93NUMPY")) fail("this is an array of NumPy, which holds no model; weights are read from safetensors and PyTorch files");
+  if (starts_with(bytes, "version https://git-lfs"))
+    fail("this is a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'");
+  if (starts_with(bytes, "\x93NUMPY"))
+    fail("this is an array of NumPy, which holds no model; weights are read from safetensors and PyTorch files");
   const size_t first = bytes.substr(0, 256).find_first_not_of(" \t\r\n");
-  if (first != std::string_view::npos && bytes[first] == '<') fail("this looks like a web page, not like weights (a download that needs a login?)");
+  if (first != std::string_view::npos && bytes[first] == '<')
+    fail("this looks like a web page, not like weights (a download that needs a login?)");
 }
 
 }  // namespace vlm

@@ -31,11 +31,13 @@ constexpr Known known[] = {
     {"numpy", "dtype", PickleGlobal::numpy_dtype},
 };
 constexpr Known builtins[] = {
-    {"", "set", PickleGlobal::set},     {"", "frozenset", PickleGlobal::frozenset}, {"", "list", PickleGlobal::list},
-    {"", "dict", PickleGlobal::dict},   {"", "tuple", PickleGlobal::tuple},         {"", "bytearray", PickleGlobal::bytearray},
+    {"", "set", PickleGlobal::set},         {"", "frozenset", PickleGlobal::frozenset},
+    {"", "list", PickleGlobal::list},       {"", "dict", PickleGlobal::dict},
+    {"", "tuple", PickleGlobal::tuple},     {"", "bytearray", PickleGlobal::bytearray},
     {"", "complex", PickleGlobal::complex},
 };
-constexpr const char* script_functions[] = {"build_intlist", "build_doublelist", "build_boollist", "build_tensorlist", "restore_type_tag"};
+constexpr const char* script_functions[] = {"build_intlist", "build_doublelist", "build_boollist", "build_tensorlist",
+                                            "restore_type_tag"};
 
 std::string latin1(std::string_view utf8) {
   std::string out;
@@ -69,7 +71,8 @@ void PickleMachine::push_global(std::string_view module, std::string_view name) 
   if (module == "torch" || module == "torch.storage") {
     const auto& dtypes = torch_dtypes();
     for (size_t i = 0; i < dtypes.size(); ++i) {
-      if (module == "torch" && dtypes[i].storage && name == dtypes[i].storage) global = PickleGlobal::storage_type, entry.dtype = static_cast<int>(i);
+      if (module == "torch" && dtypes[i].storage && name == dtypes[i].storage)
+        global = PickleGlobal::storage_type, entry.dtype = static_cast<int>(i);
       if (module == "torch" && name == dtypes[i].name) {
         const uint32_t value = add(PickleKind::dtype);
         tree_.nodes[value].extra = static_cast<uint32_t>(i);
@@ -85,7 +88,8 @@ void PickleMachine::push_global(std::string_view module, std::string_view name) 
     }
   }
   if (global == PickleGlobal::unknown && !options_.allow_unknown_globals) {
-    fail("unsupported global `", entry.name.substr(0, 200), "`: checkpoints are read as plain data, and nothing in them is run");
+    fail("unsupported global `", entry.name.substr(0, 200),
+         "`: checkpoints are read as plain data, and nothing in them is run");
   }
   const uint32_t i = add(PickleKind::global);
   tree_.nodes[i].flavour = static_cast<uint8_t>(global);
@@ -105,7 +109,8 @@ uint32_t PickleMachine::add_placeholder(uint32_t callable) {
 uint32_t PickleMachine::add_copy(PickleKind kind, uint32_t iterable) {
   const PickleNode from = node(iterable);
   const bool dict = kind == PickleKind::dict;
-  const bool fits = from.kind == PickleKind::tuple || from.kind == PickleKind::list || from.kind == PickleKind::set || (dict && from.kind == PickleKind::dict);
+  const bool fits = from.kind == PickleKind::tuple || from.kind == PickleKind::list || from.kind == PickleKind::set ||
+                    (dict && from.kind == PickleKind::dict);
   if (!fits) fail("a container is made of what is none");
   const size_t count = tree_.size(from);
   charge(count);
@@ -117,7 +122,8 @@ uint32_t PickleMachine::add_copy(PickleKind kind, uint32_t iterable) {
   if (dict && from.kind != PickleKind::dict) {
     for (const uint32_t pair : values) {
       const PickleNode entry = node(pair);
-      if ((entry.kind != PickleKind::tuple && entry.kind != PickleKind::list) || tree_.size(entry) != 2) fail("a dict is made of what are no pairs");
+      if ((entry.kind != PickleKind::tuple && entry.kind != PickleKind::list) || tree_.size(entry) != 2)
+        fail("a dict is made of what are no pairs");
       set_item(out, tree_.item(entry, 0), tree_.item(entry, 1));
     }
   } else if (!values.empty()) {
@@ -131,7 +137,8 @@ void PickleMachine::reduce() {
   if (node(callable).kind == PickleKind::placeholder) return push(callable);
   if (node(callable).kind != PickleKind::global) fail("REDUCE on what is no function");
   if (node(arguments).kind != PickleKind::tuple) fail("REDUCE without a tuple of arguments");
-  push(with_context(name_of(callable), [&] { return call(static_cast<PickleGlobal>(node(callable).flavour), callable, arguments); }));
+  push(with_context(name_of(callable),
+                    [&] { return call(static_cast<PickleGlobal>(node(callable).flavour), callable, arguments); }));
 }
 
 uint32_t PickleMachine::call(PickleGlobal function, uint32_t callable, uint32_t arguments) {
@@ -156,16 +163,12 @@ uint32_t PickleMachine::call(PickleGlobal function, uint32_t callable, uint32_t 
       if (function == PickleGlobal::ordered_dict) tree_.nodes[out].flavour = static_cast<uint8_t>(DictFlavour::ordered);
       return out;
     }
-    case PickleGlobal::attributes:
-      expect(0, 0);
-      return add_dict(DictFlavour::attributes);
+    case PickleGlobal::attributes: expect(0, 0); return add_dict(DictFlavour::attributes);
     case PickleGlobal::set:
     case PickleGlobal::frozenset: return container(PickleKind::set);
     case PickleGlobal::list: return container(PickleKind::list);
     case PickleGlobal::tuple: return count == 0 ? add_tuple(nullptr, 0) : container(PickleKind::tuple);
-    case PickleGlobal::size:
-      expect(1, 1);
-      return add_copy(PickleKind::list, argument(0));
+    case PickleGlobal::size: expect(1, 1); return add_copy(PickleKind::list, argument(0));
     case PickleGlobal::device: {
       expect(1, 2);
       std::string name(text(0));
@@ -214,9 +217,7 @@ uint32_t PickleMachine::call(PickleGlobal function, uint32_t callable, uint32_t 
       expect(3, 4);
       if (node(argument(0)).kind != PickleKind::tensor) fail("made of what is no tensor");
       return argument(0);
-    case PickleGlobal::first_argument:
-      expect(1, 2);
-      return argument(0);
+    case PickleGlobal::first_argument: expect(1, 2); return argument(0);
     case PickleGlobal::unknown: return add_placeholder(callable);
     case PickleGlobal::storage_type:
     case PickleGlobal::script_class: break;
@@ -259,7 +260,8 @@ uint32_t PickleMachine::encode(uint32_t arguments) {
   const PickleNode tuple = node(arguments);
   if (tree_.size(tuple) != 2) fail("called with ", tree_.size(tuple), " arguments");
   const PickleNode text = node(tree_.item(tuple, 0)), codec = node(tree_.item(tuple, 1));
-  if (text.kind != PickleKind::string || codec.kind != PickleKind::string) fail("called without a text and the name of its encoding");
+  if (text.kind != PickleKind::string || codec.kind != PickleKind::string)
+    fail("called without a text and the name of its encoding");
   const std::string name = ascii_lower(tree_.text(codec));
   if (name == "latin1" || name == "latin-1" || name == "iso-8859-1") {
     charge(text.span.size / 8);
@@ -282,8 +284,10 @@ uint32_t PickleMachine::numpy_scalar(uint32_t arguments) {
   if (code == "b1" || code == "?") code = "u1?";
   const std::string size_text = code.substr(std::min<size_t>(1, code.size()), 1);
   const size_t size = size_text.empty() ? 0 : static_cast<size_t>(size_text[0] - '0');
-  const bool fits = code.size() >= 2 && (code.size() == 2 || code == "u1?") &&
-                    (code[0] == 'f' ? size == 2 || size == 4 || size == 8 : (code[0] == 'i' || code[0] == 'u') && (size == 1 || size == 2 || size == 4 || size == 8));
+  const bool fits =
+      code.size() >= 2 && (code.size() == 2 || code == "u1?") &&
+      (code[0] == 'f' ? size == 2 || size == 4 || size == 8
+                      : (code[0] == 'i' || code[0] == 'u') && (size == 1 || size == 2 || size == 4 || size == 8));
   if (!fits) fail("numbers of NumPy's type '", code.substr(0, 40), "' are not supported");
   if (bytes.size() != size) fail("a number of ", size, " bytes is given by ", bytes.size());
   uint64_t bits = 0;
@@ -305,7 +309,8 @@ uint32_t PickleMachine::numpy_scalar(uint32_t arguments) {
     }
     return add_real(number);
   }
-  if (code[0] == 'u' && size == 8 && bits > uint64_t(INT64_MAX)) return add_derived(PickleKind::big_integer, std::to_string(bits));
+  if (code[0] == 'u' && size == 8 && bits > uint64_t(INT64_MAX))
+    return add_derived(PickleKind::big_integer, std::to_string(bits));
   if (code[0] == 'i' && size < 8 && bits >> (8 * size - 1)) bits |= ~uint64_t(0) << (8 * size);
   return add_integer(static_cast<int64_t>(bits));
 }
@@ -366,7 +371,8 @@ void PickleMachine::persistent_id() {
   if (count > 0 && part(0).kind == PickleKind::string && tree_.text(part(0)) == "module") {
     fail("the checkpoint holds a whole module, code included; save its state_dict instead");
   }
-  if ((count != 5 && count != 6) || part(0).kind != PickleKind::string || tree_.text(part(0)) != "storage") fail("a persistent id that names no storage");
+  if ((count != 5 && count != 6) || part(0).kind != PickleKind::string || tree_.text(part(0)) != "storage")
+    fail("a persistent id that names no storage");
   if (part(1).kind != PickleKind::global || static_cast<PickleGlobal>(part(1).flavour) != PickleGlobal::storage_type) {
     fail("a storage whose type is no class of PyTorch");
   }
@@ -377,7 +383,8 @@ void PickleMachine::persistent_id() {
   if (storage.key.empty() || storage.key.size() > 24 || storage.key.find_first_not_of("0123456789") != std::string::npos) {
     fail("a storage with the key '", storage.key, "', which is no decimal number");
   }
-  if (part(4).kind != PickleKind::integer || part(4).integer < 0) fail("storage '", storage.key, "': its size is no whole number of elements");
+  if (part(4).kind != PickleKind::integer || part(4).integer < 0)
+    fail("storage '", storage.key, "': its size is no whole number of elements");
   storage.numel = storage.view_numel = part(4).integer;
   if (count == 6 && part(5).kind != PickleKind::none) {
     // (key of the view, offset, size): a storage that is part of another one

@@ -20,7 +20,8 @@ struct Refused {
   unsigned char opcode;
   const char* name;
 };
-constexpr Refused refused[] = {{'i', "INST"}, {'o', "OBJ"}, {0x82, "EXT1"}, {0x83, "EXT2"}, {0x84, "EXT4"}, {0x92, "NEWOBJ_EX"},
+constexpr Refused refused[] = {{'i', "INST"},   {'o', "OBJ"},          {0x82, "EXT1"},
+                               {0x83, "EXT2"},  {0x84, "EXT4"},        {0x92, "NEWOBJ_EX"},
                                {'P', "PERSID"}, {0x97, "NEXT_BUFFER"}, {0x98, "READONLY_BUFFER"}};
 
 void append_utf8(std::string& out, uint32_t c) {
@@ -57,7 +58,8 @@ std::string raw_unicode(std::string_view line) {
     }
     const size_t digits = line[i + 1] == 'u' ? 4 : 8;
     uint32_t c = 0;
-    if (i + 2 + digits > line.size() || !hex_value(line.substr(i + 2, digits), c) || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) {
+    if (i + 2 + digits > line.size() || !hex_value(line.substr(i + 2, digits), c) || c > 0x10FFFF ||
+        (c >= 0xD800 && c < 0xE000)) {
       fail("a text with a wrong \\u escape");
     }
     append_utf8(out, c);
@@ -68,7 +70,8 @@ std::string raw_unicode(std::string_view line) {
 
 /// A Python 2 string literal: quotes around it and the usual escapes.
 std::string unquoted(std::string_view line) {
-  if (line.size() < 2 || line.front() != line.back() || (line.front() != '\'' && line.front() != '"')) fail("a text without its quotes");
+  if (line.size() < 2 || line.front() != line.back() || (line.front() != '\'' && line.front() != '"'))
+    fail("a text without its quotes");
   line = line.substr(1, line.size() - 2);
   std::string out;
   for (size_t i = 0; i < line.size(); ++i) {
@@ -82,7 +85,9 @@ std::string unquoted(std::string_view line) {
       case 'n': out += '\n'; break;
       case 'r': out += '\r'; break;
       case 't': out += '\t'; break;
-      case '\\': case '\'': case '"': out += line[i]; break;
+      case '\\':
+      case '\'':
+      case '"': out += line[i]; break;
       case 'x':
         if (i + 2 >= line.size() || !hex_value(line.substr(i + 1, 2), c)) fail("a text with a wrong \\x escape");
         out += static_cast<char>(c);
@@ -99,17 +104,21 @@ std::string unquoted(std::string_view line) {
 const std::vector<TorchDType>& torch_dtypes() {
   using enum c10::ScalarType;
   static const std::vector<TorchDType> table = {
-      {"float32", "FloatStorage", Float},   {"float64", "DoubleStorage", Double},  {"float16", "HalfStorage", Half},
-      {"bfloat16", "BFloat16Storage", BFloat16}, {"int64", "LongStorage", Long},   {"int32", "IntStorage", Int},
-      {"int16", "ShortStorage", Short},     {"int8", "CharStorage", Char},         {"uint8", "ByteStorage", Byte},
-      {"bool", "BoolStorage", Bool},        {"uint16", nullptr, UInt16},           {"uint32", nullptr, UInt32},
-      {"uint64", nullptr, UInt64},          {"float8_e4m3fn", nullptr, Float8_e4m3fn}, {"float8_e5m2", nullptr, Float8_e5m2},
-      {"complex64", nullptr, ComplexFloat}, {"complex128", nullptr, ComplexDouble}};
+      {"float32", "FloatStorage", Float},    {"float64", "DoubleStorage", Double},
+      {"float16", "HalfStorage", Half},      {"bfloat16", "BFloat16Storage", BFloat16},
+      {"int64", "LongStorage", Long},        {"int32", "IntStorage", Int},
+      {"int16", "ShortStorage", Short},      {"int8", "CharStorage", Char},
+      {"uint8", "ByteStorage", Byte},        {"bool", "BoolStorage", Bool},
+      {"uint16", nullptr, UInt16},           {"uint32", nullptr, UInt32},
+      {"uint64", nullptr, UInt64},           {"float8_e4m3fn", nullptr, Float8_e4m3fn},
+      {"float8_e5m2", nullptr, Float8_e5m2}, {"complex64", nullptr, ComplexFloat},
+      {"complex128", nullptr, ComplexDouble}};
   return table;
 }
 
 std::string decimal_of(std::string_view little_endian) {
-  if (little_endian.size() > pickle_machine::max_long) fail("a whole number of ", little_endian.size(), " bytes; at most ", pickle_machine::max_long, " are read");
+  if (little_endian.size() > pickle_machine::max_long)
+    fail("a whole number of ", little_endian.size(), " bytes; at most ", pickle_machine::max_long, " are read");
   std::vector<uint8_t> bytes(little_endian.begin(), little_endian.end());
   const bool negative = !bytes.empty() && bytes.back() >= 0x80;
   if (negative) {
@@ -139,7 +148,9 @@ std::string decimal_of(std::string_view little_endian) {
 }
 
 PickleMachine::PickleMachine(std::string_view source, const PickleOptions& options)
-    : source_(source.substr(0, pickle_machine::max_source)), options_(options), limit_(std::max<uint64_t>(10'000'000, source_.size())) {
+    : source_(source.substr(0, pickle_machine::max_source)),
+      options_(options),
+      limit_(std::max<uint64_t>(10'000'000, source_.size())) {
   tree_.source = source_;
   add(PickleKind::none);
   for (const int64_t value : {1, 0}) {
@@ -249,7 +260,8 @@ uint32_t PickleMachine::add_decimal(std::string_view digits) {
   const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (error == std::errc() && end == digits.data() + digits.size()) return add_integer(value);
   const std::string_view plain = digits.substr(!digits.empty() && digits[0] == '-' ? 1 : 0);
-  if (plain.empty() || plain.find_first_not_of("0123456789") != std::string_view::npos) fail("'", digits.substr(0, 40), "' is not a whole number");
+  if (plain.empty() || plain.find_first_not_of("0123456789") != std::string_view::npos)
+    fail("'", digits.substr(0, 40), "' is not a whole number");
   return add_derived(PickleKind::big_integer, digits);
 }
 
@@ -363,7 +375,8 @@ void PickleMachine::step(unsigned char opcode) {
       break;
     }
     case 0x95:
-      if (const auto size = number<uint64_t>("FRAME"); size > source_.size() - at_) fail("a FRAME of ", size, " bytes where ", source_.size() - at_, " are left");
+      if (const auto size = number<uint64_t>("FRAME"); size > source_.size() - at_)
+        fail("a FRAME of ", size, " bytes where ", source_.size() - at_, " are left");
       break;
     case '.':
       tree_.root = pop("STOP");
@@ -387,11 +400,13 @@ void PickleMachine::step(unsigned char opcode) {
     case 0x94: memo_put(memo_.size()); break;
     case 'h': memo_get(number<uint8_t>("BINGET")); break;
     case 'j': memo_get(number<uint32_t>("LONG_BINGET")); break;
-    case 'p': case 'g': {
+    case 'p':
+    case 'g': {
       const std::string_view digits = line("PUT or GET");
       uint64_t value = 0;
       const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-      if (error != std::errc() || end != digits.data() + digits.size()) fail("the memo's number '", digits.substr(0, 40), "' is none");
+      if (error != std::errc() || end != digits.data() + digits.size())
+        fail("the memo's number '", digits.substr(0, 40), "' is none");
       if (opcode == 'p') {
         memo_put(value);
       } else {
@@ -439,10 +454,26 @@ void PickleMachine::step(unsigned char opcode) {
       push(add_real(value));
       break;
     }
-    case 'X': { const auto size = number<uint32_t>("BINUNICODE"); push(add_text(take(size, "BINUNICODE"))); break; }
-    case 0x8c: { const auto size = number<uint8_t>("SHORT_BINUNICODE"); push(add_text(take(size, "SHORT_BINUNICODE"))); break; }
-    case 0x8d: { const auto size = number<uint64_t>("BINUNICODE8"); push(add_text(take(size, "BINUNICODE8"))); break; }
-    case 'U': { const auto size = number<uint8_t>("SHORT_BINSTRING"); push(add_old_text(take(size, "SHORT_BINSTRING"))); break; }
+    case 'X': {
+      const auto size = number<uint32_t>("BINUNICODE");
+      push(add_text(take(size, "BINUNICODE")));
+      break;
+    }
+    case 0x8c: {
+      const auto size = number<uint8_t>("SHORT_BINUNICODE");
+      push(add_text(take(size, "SHORT_BINUNICODE")));
+      break;
+    }
+    case 0x8d: {
+      const auto size = number<uint64_t>("BINUNICODE8");
+      push(add_text(take(size, "BINUNICODE8")));
+      break;
+    }
+    case 'U': {
+      const auto size = number<uint8_t>("SHORT_BINSTRING");
+      push(add_old_text(take(size, "SHORT_BINSTRING")));
+      break;
+    }
     case 'T': {
       const auto size = number<int32_t>("BINSTRING");
       if (size < 0) fail("BINSTRING with a negative length");
@@ -455,10 +486,26 @@ void PickleMachine::step(unsigned char opcode) {
       push(add_derived(valid_utf8(text) ? PickleKind::string : PickleKind::bytes, text));
       break;
     }
-    case 'C': { const auto size = number<uint8_t>("SHORT_BINBYTES"); push(add_span(PickleKind::bytes, take(size, "SHORT_BINBYTES"))); break; }
-    case 'B': { const auto size = number<uint32_t>("BINBYTES"); push(add_span(PickleKind::bytes, take(size, "BINBYTES"))); break; }
-    case 0x8e: { const auto size = number<uint64_t>("BINBYTES8"); push(add_span(PickleKind::bytes, take(size, "BINBYTES8"))); break; }
-    case 0x96: { const auto size = number<uint64_t>("BYTEARRAY8"); push(add_span(PickleKind::bytes, take(size, "BYTEARRAY8"))); break; }
+    case 'C': {
+      const auto size = number<uint8_t>("SHORT_BINBYTES");
+      push(add_span(PickleKind::bytes, take(size, "SHORT_BINBYTES")));
+      break;
+    }
+    case 'B': {
+      const auto size = number<uint32_t>("BINBYTES");
+      push(add_span(PickleKind::bytes, take(size, "BINBYTES")));
+      break;
+    }
+    case 0x8e: {
+      const auto size = number<uint64_t>("BINBYTES8");
+      push(add_span(PickleKind::bytes, take(size, "BINBYTES8")));
+      break;
+    }
+    case 0x96: {
+      const auto size = number<uint64_t>("BYTEARRAY8");
+      push(add_span(PickleKind::bytes, take(size, "BYTEARRAY8")));
+      break;
+    }
 
     // containers
     case ')': push(node_empty_tuple); break;
@@ -479,7 +526,10 @@ void PickleMachine::step(unsigned char opcode) {
       append(top("APPEND"), PickleKind::list, &value, 1);
       break;
     }
-    case 'e': extend("APPENDS", [&](uint32_t list, const uint32_t* first, size_t count) { append(list, PickleKind::list, first, count); }); break;
+    case 'e':
+      extend("APPENDS",
+             [&](uint32_t list, const uint32_t* first, size_t count) { append(list, PickleKind::list, first, count); });
+      break;
     case '}': push(add_dict(DictFlavour::plain)); break;
     case 'd':
       since_mark("DICT", [&](const uint32_t* first, size_t count) {
@@ -495,7 +545,10 @@ void PickleMachine::step(unsigned char opcode) {
     }
     case 'u': extend("SETITEMS", set_items); break;
     case 0x8f: push(add(PickleKind::set)); break;
-    case 0x90: extend("ADDITEMS", [&](uint32_t set, const uint32_t* first, size_t count) { append(set, PickleKind::set, first, count); }); break;
+    case 0x90:
+      extend("ADDITEMS",
+             [&](uint32_t set, const uint32_t* first, size_t count) { append(set, PickleKind::set, first, count); });
+      break;
     case 0x91:
       since_mark("FROZENSET", [&](const uint32_t* first, size_t count) {
         const uint32_t set = add(PickleKind::set);
@@ -512,7 +565,8 @@ void PickleMachine::step(unsigned char opcode) {
     }
     case 0x93: {
       const uint32_t name = pop("STACK_GLOBAL"), module = pop("STACK_GLOBAL");
-      if (node(name).kind != PickleKind::string || node(module).kind != PickleKind::string) fail("STACK_GLOBAL without two texts");
+      if (node(name).kind != PickleKind::string || node(module).kind != PickleKind::string)
+        fail("STACK_GLOBAL without two texts");
       push_global(tree_.text(node(module)), tree_.text(node(name)));
       break;
     }

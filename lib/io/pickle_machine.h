@@ -1,7 +1,8 @@
 #pragma once
-/// Pickles as data. The machine knows the opcodes that torch.save uses (protocols 0 to 5) and the few functions and classes of
-/// PickleGlobal; anything else is refused by name. Nothing is imported, called or run. Every length is compared with the bytes
-/// that are left before anything is read; no step recurses. (Python's pickletools lists the opcodes; specs: clip, 9.2.)
+/// Pickles as data. The machine knows the opcodes that torch.save uses (protocols 0 to 5) and the few functions and classes
+/// of PickleGlobal; anything else is refused by name. Nothing is imported, called or run. Every length is compared with the
+/// bytes that are left before anything is read; no step recurses. (Python's pickletools lists the opcodes; specs:
+/// clip, 9.2.)
 
 #include <string>
 #include <string_view>

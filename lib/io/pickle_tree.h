@@ -12,7 +12,20 @@
 namespace vlm {
 
 enum class PickleKind : uint8_t {
-  none, boolean, integer, big_integer, real, complex, string, bytes, tuple, list, set, dict, tensor, dtype,
+  none,
+  boolean,
+  integer,
+  big_integer,
+  real,
+  complex,
+  string,
+  bytes,
+  tuple,
+  list,
+  set,
+  dict,
+  tensor,
+  dtype,
   placeholder,  ///< a value of a class that is not known here; its content was dropped
   global,       ///< a function or class that is known by name
   storage,      ///< numbers that tensors are views of
@@ -25,9 +38,28 @@ enum class DictFlavour : uint8_t { plain, ordered, attributes, script_module };
 /// The functions and classes that a checkpoint may name (specs: clip, 9.2). None is ever called: each stands for a way of
 /// putting plain data together.
 enum class PickleGlobal : uint8_t {
-  ordered_dict, rebuild_tensor, rebuild_tensor_v2, rebuild_tensor_v3, rebuild_parameter, storage_type, size, device,
-  attributes, set, frozenset, list, dict, tuple, bytearray, complex, encode, numpy_scalar, numpy_dtype, script_class,
-  first_argument, unknown,
+  ordered_dict,
+  rebuild_tensor,
+  rebuild_tensor_v2,
+  rebuild_tensor_v3,
+  rebuild_parameter,
+  storage_type,
+  size,
+  device,
+  attributes,
+  set,
+  frozenset,
+  list,
+  dict,
+  tuple,
+  bytearray,
+  complex,
+  encode,
+  numpy_scalar,
+  numpy_dtype,
+  script_class,
+  first_argument,
+  unknown,
 };
 
 struct PickleNode {
@@ -39,7 +71,7 @@ struct PickleNode {
     double real;
     struct {
       uint32_t at, size;
-    } span;             ///< texts and bytes; items of a tuple
+    } span;  ///< texts and bytes; items of a tuple
   };
   PickleNode() : integer(0) {}
 };
@@ -51,10 +83,11 @@ struct PickleTensor {
 };
 
 struct PickleStorage {
-  int dtype = -1;         ///< -1: untyped, numel counts bytes
-  std::string key;        ///< decimal
+  int dtype = -1;   ///< -1: untyped, numel counts bytes
+  std::string key;  ///< decimal
   int64_t numel = 0;
-  int64_t view_offset = 0, view_numel = 0;  ///< the part that the tensors see; files before PyTorch 0.4 have views of storages
+  int64_t view_offset = 0,
+          view_numel = 0;  ///< the part that the tensors see; files before PyTorch 0.4 have views of storages
 };
 
 struct PickleName {
@@ -67,10 +100,10 @@ struct PickleTree {
   std::vector<PickleNode> nodes;
   std::vector<std::vector<uint32_t>> items;  ///< of lists, sets and dicts (key, value, key, value …)
   std::vector<uint32_t> tuple_items;
-  std::string derived;                       ///< texts that do not stand in the source as they are
+  std::string derived;  ///< texts that do not stand in the source as they are
   std::vector<PickleTensor> tensors;
   std::vector<PickleStorage> storages;
-  std::vector<PickleName> names;             ///< of globals and placeholders
+  std::vector<PickleName> names;  ///< of globals and placeholders
   uint32_t root = 0;
 
   /// The bytes of a string, of bytes, or of a big integer's decimal digits.
@@ -87,14 +120,15 @@ struct PickleTree {
 /// Number of stored items: twice the number of entries for a dict; 0 for what is no container.
 inline size_t PickleTree::size(const PickleNode& node) const {
   if (node.kind == PickleKind::tuple) return node.span.size;
-  const bool mutable_container = node.kind == PickleKind::list || node.kind == PickleKind::set || node.kind == PickleKind::dict;
+  const bool mutable_container =
+      node.kind == PickleKind::list || node.kind == PickleKind::set || node.kind == PickleKind::dict;
   return mutable_container && node.extra > 0 ? items[node.extra - 1].size() : 0;
 }
 
 /// Types of elements by the names that PyTorch gives them.
 struct TorchDType {
-  const char* name;                 ///< "float32"
-  const char* storage;              ///< "FloatStorage", or null where typed storages do not exist
+  const char* name;     ///< "float32"
+  const char* storage;  ///< "FloatStorage", or null where typed storages do not exist
   c10::ScalarType type;
 };
 const std::vector<TorchDType>& torch_dtypes();

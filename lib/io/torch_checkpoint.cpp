@@ -25,7 +25,8 @@ std::string root_of(const StoredZip& zip) {
   std::vector<std::string> roots;
   for (const auto& [name, entry] : zip.entries()) {
     const size_t slash = name.find('/');
-    if (slash != std::string::npos && slash > 0 && std::string_view(name).substr(slash) == "/data.pkl") roots.push_back(name.substr(0, slash + 1));
+    if (slash != std::string::npos && slash > 0 && std::string_view(name).substr(slash) == "/data.pkl")
+      roots.push_back(name.substr(0, slash + 1));
   }
   if (roots.empty()) fail("a ZIP archive without data.pkl, so no checkpoint of PyTorch");
   if (roots.size() > 1) fail("a ZIP archive with several data.pkl: ", roots[0], "data.pkl and ", roots[1], "data.pkl");
@@ -38,7 +39,8 @@ void read_zip(TorchCheckpointContent& content, const TorchCheckpointOptions& opt
   for (const auto& [name, entry] : zip.entries()) {
     const bool code = starts_with(name, root + "code/");
     content.torchscript = content.torchscript || code || name == root + "constants.pkl";
-    if (entry.method != 0 && !code) fail("the archive's entry '", name, "' is compressed; PyTorch stores its entries as they are");
+    if (entry.method != 0 && !code)
+      fail("the archive's entry '", name, "' is compressed; PyTorch stores its entries as they are");
   }
   if (zip.contains(root + "byteorder")) {
     const std::string_view order = zip.read(root + "byteorder");
@@ -75,13 +77,15 @@ void read_legacy(TorchCheckpointContent& content, const TorchCheckpointOptions& 
     fail("a pickle, but not one that torch.save wrote (wrong magic number)");
   }
   const PickleTree protocol = next("protocol number");
-  if (root(protocol).kind != PickleKind::integer || root(protocol).integer != 1001) fail("an unknown protocol of torch.save (1001 is known)");
+  if (root(protocol).kind != PickleKind::integer || root(protocol).integer != 1001)
+    fail("an unknown protocol of torch.save (1001 is known)");
   const PickleTree system = next("system information");
   bool little = false;
   for (size_t i = 0; root(system).kind == PickleKind::dict && i < system.size(root(system)); i += 2) {
     const PickleNode& key = system.nodes[system.item(root(system), i)];
     const PickleNode& value = system.nodes[system.item(root(system), i + 1)];
-    if (key.kind == PickleKind::string && system.text(key) == "little_endian") little = value.kind == PickleKind::boolean && value.integer;
+    if (key.kind == PickleKind::string && system.text(key) == "little_endian")
+      little = value.kind == PickleKind::boolean && value.integer;
   }
   if (!little) fail("byteorder is not 'little'; only little-endian checkpoints are read");
   content.tree = next("object");
@@ -89,7 +93,8 @@ void read_legacy(TorchCheckpointContent& content, const TorchCheckpointOptions& 
   std::map<std::string, const PickleStorage*> named;
   for (const auto& storage : content.tree.storages) {
     const auto [it, fresh] = named.emplace(storage.key, &storage);
-    if (!fresh && (it->second->dtype != storage.dtype || it->second->numel != storage.numel)) fail("storage '", storage.key, "' is described in two ways");
+    if (!fresh && (it->second->dtype != storage.dtype || it->second->numel != storage.numel))
+      fail("storage '", storage.key, "' is described in two ways");
   }
   const PickleTree keys = next("list of storages");
   if (root(keys).kind != PickleKind::list) fail("the list of storages is none");
@@ -134,7 +139,8 @@ TorchCheckpoint::TorchCheckpoint(const std::filesystem::path& file, const TorchC
       torch_checkpoint::read_legacy(*content, options);
     } else {
       refuse_foreign_content(bytes);
-      if (bytes.size() > 512 && bytes.substr(257, 5) == "ustar") fail("a tar archive, as PyTorch wrote them before 0.1.10: re-save it with a newer torch");
+      if (bytes.size() > 512 && bytes.substr(257, 5) == "ustar")
+        fail("a tar archive, as PyTorch wrote them before 0.1.10: re-save it with a newer torch");
       fail("not a checkpoint of PyTorch: neither a ZIP archive nor a pickle");
     }
     check_checkpoint(*content);

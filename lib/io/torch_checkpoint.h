@@ -1,6 +1,6 @@
 #pragma once
-/// PyTorch's checkpoints (torch.save): the ZIP format since 1.6, the format before it, and TorchScript archives. They are read
-/// as plain data - tensors, dicts, lists, texts, numbers - and nothing in them is run (specs: clip, 9.2).
+/// PyTorch's checkpoints (torch.save): the ZIP format since 1.6, the format before it, and TorchScript archives. They are
+/// read as plain data - tensors, dicts, lists, texts, numbers - and nothing in them is run (specs: clip, 9.2).
 ///
 ///   const TorchCheckpoint checkpoint("epoch_32.pt");
 ///   const auto epoch = checkpoint.root().find("epoch");                  // a value, or nothing
@@ -30,9 +30,11 @@ struct TorchCheckpointContent;
 /// One value of a checkpoint; cheap to copy, and keeps the file open.
 class CheckpointValue {
  public:
-  CheckpointValue(std::shared_ptr<const TorchCheckpointContent> content, uint32_t node) : content_(std::move(content)), node_(node) {}
+  CheckpointValue(std::shared_ptr<const TorchCheckpointContent> content, uint32_t node)
+      : content_(std::move(content)), node_(node) {}
 
-  /// none, boolean, integer, big_integer, real, complex, string, bytes, tuple, list, set, dict, tensor, dtype or placeholder.
+  /// none, boolean, integer, big_integer, real, complex, string, bytes, tuple, list, set, dict, tensor, dtype or
+  /// placeholder.
   PickleKind kind() const;
   bool is_container() const;  ///< tuple, list, set or dict (also the attributes of an argparse.Namespace)
   /// Entries of a container, 0 for all else.
@@ -47,8 +49,8 @@ class CheckpointValue {
   // Each throws an Error if the value is of another kind.
   bool boolean() const;
   int64_t integer() const;
-  double number() const;        ///< an integer or a real
-  std::string text() const;     ///< a string, or bytes as they are
+  double number() const;     ///< an integer or a real
+  std::string text() const;  ///< a string, or bytes as they are
   /// A view of the mapped file with the strides of the file, or of a copy where the file's bytes are not aligned.
   Tensor tensor() const;
 
@@ -58,8 +60,8 @@ class CheckpointValue {
   };
   TensorShape tensor_shape() const;
 
-  /// What is no tensor and no container that holds something, as JSON: {"float": "inf"} and {"int": "…"} for numbers that JSON
-  /// has not, {"bytes_hex": "…"}, {"complex": [re, im]}, {"unsupported": "module.Class"}, "torch.float16".
+  /// What is no tensor and no container that holds something, as JSON: {"float": "inf"} and {"int": "…"} for numbers that
+  /// JSON has not, {"bytes_hex": "…"}, {"complex": [re, im]}, {"unsupported": "module.Class"}, "torch.float16".
   nlohmann::ordered_json to_json() const;
 
  private:
@@ -91,8 +93,8 @@ std::vector<std::pair<std::string, CheckpointValue>> flatten(const CheckpointVal
 /// All tensors below a value by dotted path. Throws if two have the same one.
 TensorMap tensors_below(const CheckpointValue& value);
 
-/// The tensors that make up a model: those below "state_dict", else "model", else "module", where the top level is a dict that
-/// has one of these with tensors in it; else all of them.
+/// The tensors that make up a model: those below "state_dict", else "model", else "module", where the top level is a dict
+/// that has one of these with tensors in it; else all of them.
 TensorMap state_dict(const CheckpointValue& root);
 
 /// True if the bytes begin as one of PyTorch's formats does (by content: ZIP archive or pickle).

@@ -33,7 +33,8 @@ std::map<std::string, std::filesystem::path> read_weight_index(const std::filesy
       return true;
     };
     const auto json = nlohmann::json::parse(read_file(index, weight_index::max_bytes), watch, false);
-    if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object()) fail("no object 'weight_map' in it");
+    if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
+      fail("no object 'weight_map' in it");
     std::map<std::string, std::filesystem::path> out;
     std::set<std::string> present;
     for (const auto& [name, shard] : json["weight_map"].items()) {
@@ -44,7 +45,8 @@ std::map<std::string, std::filesystem::path> read_weight_index(const std::filesy
       }
       const auto file = index.parent_path() / base;
       if (!present.count(base)) {
-        if (!std::filesystem::is_regular_file(file)) fail("weight_map: the file ", base, ", which holds '", name, "', is missing");
+        if (!std::filesystem::is_regular_file(file))
+          fail("weight_map: the file ", base, ", which holds '", name, "', is missing");
         present.insert(base);
       }
       out.emplace(name, file);

@@ -1,5 +1,6 @@
 #pragma once
-/// The index of weights that are cut into several files: `*.index.json` with {"weight_map": {tensor: file}} (specs: clip, 9.1).
+/// The index of weights that are cut into several files: `*.index.json` with {"weight_map": {tensor: file}} (specs:
+/// clip, 9.1).
 
 #include <filesystem>
 #include <map>

@@ -31,13 +31,16 @@ TensorMap read_shards(const std::filesystem::path& index, const WeightReadOption
       const auto place = places.find(name);
       if (place == places.end()) continue;
       if (place->second != file) {
-        fail(index.string(), ": the tensor '", name, "' belongs into ", place->second.filename().string(), " but stands in ", file.filename().string(), " too");
+        fail(index.string(), ": the tensor '", name, "' belongs into ", place->second.filename().string(), " but stands in ",
+             file.filename().string(), " too");
       }
       out.emplace(name, tensor);
     }
   }
   for (const auto& [name, file] : places) {
-    if (!out.count(name)) fail(index.string(), ": ", file.filename().string(), " does not hold the tensor '", name, "' that the index places there");
+    if (!out.count(name))
+      fail(index.string(), ": ", file.filename().string(), " does not hold the tensor '", name,
+           "' that the index places there");
   }
   return out;
 }
@@ -57,7 +60,8 @@ WeightContainer weight_container(const std::filesystem::path& file) {
     }
     if (looks_like_torch_checkpoint(bytes)) return WeightContainer::torch_checkpoint;
     refuse_foreign_content(bytes);
-    if (bytes.size() > 512 && bytes.substr(257, 5) == "ustar") fail("a tar archive, as PyTorch wrote them long ago: re-save it with a newer torch");
+    if (bytes.size() > 512 && bytes.substr(257, 5) == "ustar")
+      fail("a tar archive, as PyTorch wrote them long ago: re-save it with a newer torch");
     fail("neither a safetensors file nor a checkpoint of PyTorch");
   });
 }
@@ -69,7 +73,8 @@ TensorMap without_wrappers(TensorMap weights) {
     TensorMap out;
     for (auto& [name, tensor] : weights) {
       const std::string plain = starts_with(name, wrapper) ? name.substr(std::string_view(wrapper).size()) : name;
-      if (!out.emplace(plain, tensor).second) fail("two tensors have the name '", plain, "' once '", wrapper, "' is taken off");
+      if (!out.emplace(plain, tensor).second)
+        fail("two tensors have the name '", plain, "' once '", wrapper, "' is taken off");
     }
     weights = std::move(out);
   }

@@ -20,8 +20,8 @@ struct WeightReadOptions {
 
 /// The tensors of a file, or of all files that a `*.index.json` names, each from exactly the file that the index says. Of a
 /// checkpoint the state dict; what training wraps around a model is taken off the names ("module.", "_orig_mod.").
-/// Throws an Error that names the file, and the tensor where there is one: missing or damaged files, tensors that are missing
-/// where the index says they are, tensors that stand in two files.
+/// Throws an Error that names the file, and the tensor where there is one: missing or damaged files, tensors that are
+/// missing where the index says they are, tensors that stand in two files.
 TensorMap read_weights(const std::filesystem::path& file, const WeightReadOptions& options = {});
 
 /// Names without what DistributedDataParallel and torch.compile put in front. Throws if two tensors get the same name.

@@ -8,7 +8,8 @@ namespace vlm {
 namespace zip_archive {
 
 constexpr uint64_t end_size = 22, end64_size = 56, locator_size = 20, central_size = 46, local_size = 30;
-constexpr uint32_t end_mark = 0x06054b50, end64_mark = 0x06064b50, locator_mark = 0x07064b50, central_mark = 0x02014b50, local_mark = 0x04034b50;
+constexpr uint32_t end_mark = 0x06054b50, end64_mark = 0x06064b50, locator_mark = 0x07064b50, central_mark = 0x02014b50,
+                   local_mark = 0x04034b50;
 constexpr uint32_t full32 = 0xFFFFFFFF;
 constexpr uint16_t full16 = 0xFFFF;
 
@@ -20,7 +21,9 @@ T number(std::string_view bytes, uint64_t at) {
   return value;
 }
 template <>
-uint8_t number<uint8_t>(std::string_view bytes, uint64_t at) { return static_cast<uint8_t>(bytes[at]); }
+uint8_t number<uint8_t>(std::string_view bytes, uint64_t at) {
+  return static_cast<uint8_t>(bytes[at]);
+}
 
 /// The end record: the one whose comment ends with the file.
 uint64_t find_end(std::string_view bytes) {
@@ -66,37 +69,44 @@ StoredZip::StoredZip(std::string_view bytes) : bytes_(bytes) {
   using namespace zip_archive;
   const uint64_t end = find_end(bytes);
   const auto disk = number<uint16_t>(bytes, end + 4);
-  uint64_t count = number<uint16_t>(bytes, end + 10), size = number<uint32_t>(bytes, end + 12), begin = number<uint32_t>(bytes, end + 16);
+  uint64_t count = number<uint16_t>(bytes, end + 10), size = number<uint32_t>(bytes, end + 12),
+           begin = number<uint32_t>(bytes, end + 16);
   uint64_t limit = end;
   if (end >= locator_size && number<uint32_t>(bytes, end - locator_size) == locator_mark) {
     const uint64_t at = number<uint64_t>(bytes, end - locator_size + 8);
     if (at > end - locator_size || end - locator_size - at < end64_size || number<uint32_t>(bytes, at) != end64_mark) {
       fail("the ZIP archive's 64-bit end record is not where it should be");
     }
-    const uint64_t count64 = number<uint64_t>(bytes, at + 32), size64 = number<uint64_t>(bytes, at + 40), begin64 = number<uint64_t>(bytes, at + 48);
-    if ((count != full16 && count != count64) || (size != full32 && size != size64) || (begin != full32 && begin != begin64)) {
+    const uint64_t count64 = number<uint64_t>(bytes, at + 32), size64 = number<uint64_t>(bytes, at + 40),
+                   begin64 = number<uint64_t>(bytes, at + 48);
+    if ((count != full16 && count != count64) || (size != full32 && size != size64) ||
+        (begin != full32 && begin != begin64)) {
       fail("the ZIP archive's two end records contradict each other");
     }
     count = count64, size = size64, begin = begin64, limit = at;
   } else if (disk != 0) {
     fail("the ZIP archive is one part of several");
   }
-  if (begin > limit || size > limit - begin) fail("the ZIP archive's directory reaches past its end record (an interrupted download?)");
+  if (begin > limit || size > limit - begin)
+    fail("the ZIP archive's directory reaches past its end record (an interrupted download?)");
   read_directory(begin, size, count);
 }
 
 void StoredZip::read_directory(uint64_t begin, uint64_t size, uint64_t count) {
   using namespace zip_archive;
   directory_ = begin;
-  if (count > size / central_size) fail("the ZIP archive claims ", count, " entries, its directory has room for ", size / central_size);
+  if (count > size / central_size)
+    fail("the ZIP archive claims ", count, " entries, its directory has room for ", size / central_size);
   const std::string_view directory = bytes_.substr(begin, size);
   uint64_t at = 0;
   for (uint64_t i = 0; i < count; ++i) {
-    if (size - at < central_size || number<uint32_t>(directory, at) != central_mark) fail("the ZIP archive's directory is damaged at entry ", i);
+    if (size - at < central_size || number<uint32_t>(directory, at) != central_mark)
+      fail("the ZIP archive's directory is damaged at entry ", i);
     const auto flags = number<uint16_t>(directory, at + 8);
     const uint64_t name_size = number<uint16_t>(directory, at + 28), extra_size = number<uint16_t>(directory, at + 30);
     const uint64_t comment_size = number<uint16_t>(directory, at + 32);
-    if (size - at - central_size < name_size + extra_size + comment_size) fail("the ZIP archive's directory is cut short at entry ", i);
+    if (size - at - central_size < name_size + extra_size + comment_size)
+      fail("the ZIP archive's directory is cut short at entry ", i);
     const std::string name(directory.substr(at + central_size, name_size));
     check_name(name);
     if (flags & 1) fail("the archive's entry '", name, "' is encrypted");
@@ -109,7 +119,8 @@ void StoredZip::read_directory(uint64_t begin, uint64_t size, uint64_t count) {
     if (unpacked == full32) unpacked = extra.take(name);
     if (entry.size == full32) entry.size = extra.take(name);
     if (entry.header == full32) entry.header = extra.take(name);
-    if (entry.method == 0 && unpacked != entry.size) fail("the archive's entry '", name, "' has two sizes, ", entry.size, " and ", unpacked);
+    if (entry.method == 0 && unpacked != entry.size)
+      fail("the archive's entry '", name, "' has two sizes, ", entry.size, " and ", unpacked);
     if (entry.header > directory_ || entry.size > directory_ - entry.header) {
       fail("the archive's entry '", name, "' reaches past the archive's data (an interrupted download?)");
     }
@@ -124,15 +135,21 @@ std::string_view StoredZip::read(std::string_view name) const {
   const auto it = entries_.find(name);
   if (it == entries_.end()) fail("the archive has no entry '", name, "'");
   const Entry& entry = it->second;
-  if (entry.method != 0) fail("the archive's entry '", name, "' is compressed (method ", entry.method, "); PyTorch stores its entries as they are");
+  if (entry.method != 0)
+    fail("the archive's entry '", name, "' is compressed (method ", entry.method,
+         "); PyTorch stores its entries as they are");
   if (directory_ - entry.header < local_size || number<uint32_t>(bytes_, entry.header) != local_mark) {
     fail("the archive's entry '", name, "' does not begin where the directory says");
   }
-  const uint64_t name_size = number<uint16_t>(bytes_, entry.header + 26), extra_size = number<uint16_t>(bytes_, entry.header + 28);
+  const uint64_t name_size = number<uint16_t>(bytes_, entry.header + 26),
+                 extra_size = number<uint16_t>(bytes_, entry.header + 28);
   const uint64_t begin = entry.header + local_size + name_size + extra_size;
-  if (begin > directory_ || entry.size > directory_ - begin) fail("the archive's entry '", name, "' reaches past the archive's data");
-  if (bytes_.substr(entry.header + local_size, name_size) != name) fail("the archive's entry '", name, "' bears another name in its own header");
-  if (number<uint16_t>(bytes_, entry.header + 8) != 0) fail("the archive's entry '", name, "' is compressed according to its own header");
+  if (begin > directory_ || entry.size > directory_ - begin)
+    fail("the archive's entry '", name, "' reaches past the archive's data");
+  if (bytes_.substr(entry.header + local_size, name_size) != name)
+    fail("the archive's entry '", name, "' bears another name in its own header");
+  if (number<uint16_t>(bytes_, entry.header + 8) != 0)
+    fail("the archive's entry '", name, "' is compressed according to its own header");
   return bytes_.substr(begin, entry.size);
 }
 

@@ -18,9 +18,9 @@ class StoredZip {
   explicit StoredZip(std::string_view bytes);
 
   struct Entry {
-    uint64_t header = 0;   ///< place of the local header
-    uint64_t size = 0;     ///< bytes as they lie in the file
-    uint16_t method = 0;   ///< 0: stored
+    uint64_t header = 0;  ///< place of the local header
+    uint64_t size = 0;    ///< bytes as they lie in the file
+    uint16_t method = 0;  ///< 0: stored
   };
   const std::map<std::string, Entry, std::less<>>& entries() const { return entries_; }
   bool contains(std::string_view name) const { return entries_.find(name) != entries_.end(); }

@@ -43,8 +43,8 @@ struct ResNet {
   int width, image_size, embed_dim, text_width, text_heads;
 };
 constexpr ResNet resnets[] = {
-    {"RN50", {3, 4, 6, 3}, 64, 224, 1024, 512, 8},      {"RN101", {3, 4, 23, 3}, 64, 224, 512, 512, 8},
-    {"RN50x4", {4, 6, 10, 6}, 80, 288, 640, 640, 10},   {"RN50x16", {6, 8, 18, 8}, 96, 384, 768, 768, 12},
+    {"RN50", {3, 4, 6, 3}, 64, 224, 1024, 512, 8},          {"RN101", {3, 4, 23, 3}, 64, 224, 512, 512, 8},
+    {"RN50x4", {4, 6, 10, 6}, 80, 288, 640, 640, 10},       {"RN50x16", {6, 8, 18, 8}, 96, 384, 768, 768, 12},
     {"RN50x64", {3, 15, 36, 10}, 128, 448, 1024, 1024, 16},
 };
 
@@ -92,16 +92,14 @@ Json text_cfg(int context, int vocab, int width, int heads, int layers) {
 
 Json of_vit(const Vit& vit) {
   const std::string name = vit.name;
-  Json cfg;
-  cfg["embed_dim"] = vit.embed_dim;
-  auto& vision = cfg["vision_cfg"];
-  vision = {{"image_size", vit.image_size}, {"layers", vit.layers}, {"width", vit.width}, {"patch_size", vit.patch_size}};
+  Json vision = {
+      {"image_size", vit.image_size}, {"layers", vit.layers}, {"width", vit.width}, {"patch_size", vit.patch_size}};
+  Json text = text_cfg(77, 49408, vit.text_width, vit.text_heads, vit.text_layers);
   if (vit.head_width != 64) vision["head_width"] = vit.head_width;
   if (vit.mlp_ratio != 4) vision["mlp_ratio"] = vit.mlp_ratio;
-  auto& text = cfg["text_cfg"];
-  text = text_cfg(77, 49408, vit.text_width, vit.text_heads, vit.text_layers);
   if (name.find("-CLIPA") != std::string::npos) {
-    vision["no_ln_pre"] = vision["final_ln_after_pool"] = true;
+    vision["no_ln_pre"] = true;
+    vision["final_ln_after_pool"] = true;
     vision["pool_type"] = "avg";
     text["context_length"] = 32;
     text["vocab_size"] = 32000;
@@ -110,14 +108,23 @@ Json of_vit(const Vit& vit) {
     text["pool_type"] = "last";
     text["no_causal_mask"] = true;
   }
-  if (starts_with(name, "coca_")) {
+  const bool coca = starts_with(name, "coca_");
+  if (coca) {
     vision["attentional_pool"] = true;
     vision["attn_pooler_heads"] = 8;
     vision["output_tokens"] = true;
     text["context_length"] = 76;
-    text["embed_cls"] = text["output_tokens"] = true;
-    cfg["multimodal_cfg"] = text_cfg(76, 49408, vit.text_width, vit.text_heads, 12);
-    cfg["multimodal_cfg"]["attn_pooler_heads"] = vit.text_heads;
+    text["embed_cls"] = true;
+    text["output_tokens"] = true;
+  }
+  Json cfg;
+  cfg["embed_dim"] = vit.embed_dim;
+  cfg["vision_cfg"] = std::move(vision);
+  cfg["text_cfg"] = std::move(text);
+  if (coca) {
+    Json decoder = text_cfg(76, 49408, vit.text_width, vit.text_heads, 12);
+    decoder["attn_pooler_heads"] = vit.text_heads;
+    cfg["multimodal_cfg"] = std::move(decoder);
     cfg["custom_text"] = true;
   }
   return cfg;
@@ -125,7 +132,8 @@ Json of_vit(const Vit& vit) {
 
 Json of_resnet(const ResNet& net) {
   return {{"embed_dim", net.embed_dim},
-          {"vision_cfg", {{"image_size", net.image_size}, {"layers", net.layers}, {"width", net.width}, {"patch_size", nullptr}}},
+          {"vision_cfg",
+           {{"image_size", net.image_size}, {"layers", net.layers}, {"width", net.width}, {"patch_size", nullptr}}},
           {"text_cfg", text_cfg(77, 49408, net.text_width, net.text_heads, 12)}};
 }
 
@@ -134,17 +142,21 @@ Json of_siglip(const Siglip& siglip) {
   cfg["embed_dim"] = siglip.embed_dim;
   cfg["init_logit_bias"] = -10;
   cfg["custom_text"] = true;
-  cfg["vision_cfg"] = {{"image_size", siglip.image_size}, {"timm_model_name", siglip.trunk}, {"timm_model_pretrained", false},
-                       {"timm_pool", "map"}, {"timm_proj", "none"}};
-  auto& text = cfg["text_cfg"];
-  text = text_cfg(siglip.context_length, siglip.vocab_size, siglip.text_width, siglip.text_heads, siglip.text_layers);
+  cfg["vision_cfg"] = {{"image_size", siglip.image_size},
+                       {"timm_model_name", siglip.trunk},
+                       {"timm_model_pretrained", false},
+                       {"timm_pool", "map"},
+                       {"timm_proj", "none"}};
+  Json text = text_cfg(siglip.context_length, siglip.vocab_size, siglip.text_width, siglip.text_heads, siglip.text_layers);
   text["hf_tokenizer_name"] = std::string("timm/") + siglip.name;
   if (siglip.version == 1) text["tokenizer_kwargs"] = {{"clean", "canonicalize"}};
   if (siglip.text_mlp_ratio != 4) text["mlp_ratio"] = siglip.text_mlp_ratio;
-  text["no_causal_mask"] = text["proj_bias"] = true;
+  text["no_causal_mask"] = true;
+  text["proj_bias"] = true;
   text["pool_type"] = "last";
   text["norm_kwargs"] = {{"eps", 1e-6}};
   if (siglip.version == 2) text["act_kwargs"] = {{"approximate", "tanh"}};
+  cfg["text_cfg"] = std::move(text);
   return cfg;
 }
 
@@ -152,7 +164,8 @@ Json preprocess(bool siglip, const Json& image_size) {
   Json out;
   out["size"] = image_size;
   if (siglip) {
-    out["mean"] = out["std"] = {0.5, 0.5, 0.5};
+    out["mean"] = {0.5, 0.5, 0.5};
+    out["std"] = {0.5, 0.5, 0.5};
     out["interpolation"] = "bicubic";
     out["resize_mode"] = "squash";
   } else {
@@ -196,15 +209,18 @@ int64_t blocks_below(const TensorMap& weights, const std::string& prefix) {
 
 const Tensor& need(const TensorMap& weights, const std::string& name, int64_t dimensions) {
   const auto it = weights.find(name);
-  if (it == weights.end()) fail("the weights have no '", name, "', so they are no CLIP model of OpenAI's layout; name the architecture (--arch)");
-  if (it->second.dim() != dimensions) fail("'", name, "' has shape ", it->second.sizes(), " where ", dimensions, " dimensions are expected");
+  if (it == weights.end())
+    fail("the weights have no '", name, "', so they are no CLIP model of OpenAI's layout; name the architecture (--arch)");
+  if (it->second.dim() != dimensions)
+    fail("'", name, "' has shape ", it->second.sizes(), " where ", dimensions, " dimensions are expected");
   return it->second;
 }
 
 /// The side of a square grid with so many positions beside the first.
 int64_t grid_side(const std::string& name, int64_t rows) {
   const auto side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(std::max<int64_t>(rows - 1, 0)))));
-  if (side < 1 || side * side != rows - 1) fail("'", name, "' has ", rows, " rows, which is no square and one; name the architecture (--arch)");
+  if (side < 1 || side * side != rows - 1)
+    fail("'", name, "' has ", rows, " rows, which is no square and one; name the architecture (--arch)");
   return side;
 }
 
@@ -218,12 +234,14 @@ nlohmann::ordered_json open_clip_architecture(const std::string& given) {
   const auto it = table.find(name);
   if (it == table.end() || (quick && !architectures::has_quick_twin(name))) {
     const auto names = open_clip_architectures();
-    fail_usage("unknown architecture '", given, "'", did_you_mean(architectures::plain_name(given), names), "; there are: ", join(names, ", "));
+    fail_usage("unknown architecture '", given, "'", did_you_mean(architectures::plain_name(given), names),
+               "; there are: ", join(names, ", "));
   }
   nlohmann::ordered_json out;
   out["model_cfg"] = it->second;
   if (quick) out["model_cfg"]["quick_gelu"] = true;
-  out["preprocess_cfg"] = architectures::preprocess(name.find("SigLIP") != std::string::npos, it->second["vision_cfg"]["image_size"]);
+  out["preprocess_cfg"] =
+      architectures::preprocess(name.find("SigLIP") != std::string::npos, it->second["vision_cfg"]["image_size"]);
   return out;
 }
 
@@ -238,38 +256,44 @@ std::vector<std::string> open_clip_architectures() {
 
 nlohmann::ordered_json architecture_of_weights(const TensorMap& weights) {
   using namespace architectures;
-  if (weights.count("visual.trunk.attn_pool.latent")) fail("weights of SigLIP do not say how many heads they have; name the architecture (--arch ViT-B-16-SigLIP …)");
-  if (weights.count("text_decoder.cross_attn.0.ln_1.weight")) fail("weights of CoCa do not say how many heads they have; name the architecture (--arch coca_ViT-L-14 …)");
-  Json cfg;
-  cfg["embed_dim"] = need(weights, "text_projection", 2).size(1);
-  cfg["quick_gelu"] = true;
-  auto& vision = cfg["vision_cfg"];
+  if (weights.count("visual.trunk.attn_pool.latent"))
+    fail("weights of SigLIP do not say how many heads they have; name the architecture (--arch ViT-B-16-SigLIP …)");
+  if (weights.count("text_decoder.cross_attn.0.ln_1.weight"))
+    fail("weights of CoCa do not say how many heads they have; name the architecture (--arch coca_ViT-L-14 …)");
+  Json vision;
   if (weights.count("visual.proj")) {
     const Tensor& conv = need(weights, "visual.conv1.weight", 4);
     const int64_t patch = conv.size(3);
-    vision["image_size"] = patch * grid_side("visual.positional_embedding", need(weights, "visual.positional_embedding", 2).size(0));
+    vision["image_size"] =
+        patch * grid_side("visual.positional_embedding", need(weights, "visual.positional_embedding", 2).size(0));
     vision["layers"] = blocks_below(weights, "visual.transformer.resblocks.");
     vision["width"] = conv.size(0);
     vision["patch_size"] = patch;
   } else {
-    const int64_t side = grid_side("visual.attnpool.positional_embedding", need(weights, "visual.attnpool.positional_embedding", 2).size(0));
+    const int64_t side =
+        grid_side("visual.attnpool.positional_embedding", need(weights, "visual.attnpool.positional_embedding", 2).size(0));
     vision["image_size"] = 32 * side;
     vision["layers"] = Json::array();
-    for (int stage = 1; stage <= 4; ++stage) vision["layers"].push_back(blocks_below(weights, concat("visual.layer", stage, ".")));
+    for (int stage = 1; stage <= 4; ++stage)
+      vision["layers"].push_back(blocks_below(weights, concat("visual.layer", stage, ".")));
     vision["width"] = need(weights, "visual.layer1.0.conv1.weight", 4).size(0);
     vision["patch_size"] = nullptr;
   }
   const int64_t width = need(weights, "ln_final.weight", 1).size(0);
   if (width < 64) fail("'ln_final.weight' has ", width, " numbers, less than a head of 64; name the architecture (--arch)");
-  auto& text = cfg["text_cfg"];
+  Json text;
   text["context_length"] = need(weights, "positional_embedding", 2).size(0);
   text["vocab_size"] = need(weights, "token_embedding.weight", 2).size(0);
   text["width"] = width;
   text["heads"] = width / 64;
   text["layers"] = blocks_below(weights, "transformer.resblocks.");
+  const Json image_size = vision["image_size"];
   Json out;
-  out["preprocess_cfg"] = preprocess(false, vision["image_size"]);
-  out["model_cfg"] = std::move(cfg);
+  out["model_cfg"] = {{"embed_dim", need(weights, "text_projection", 2).size(1)},
+                      {"quick_gelu", true},
+                      {"vision_cfg", std::move(vision)},
+                      {"text_cfg", std::move(text)}};
+  out["preprocess_cfg"] = preprocess(false, image_size);
   return out;
 }
 

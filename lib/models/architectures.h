@@ -1,5 +1,6 @@
 #pragma once
-/// Released architectures by open_clip's names, and architectures that follow from the shapes of weights (specs: clip, 2.8, 3).
+/// Released architectures by open_clip's names, and architectures that follow from the shapes of weights (specs: clip, 2.8,
+/// 3).
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
@@ -9,8 +10,8 @@
 
 namespace vlm {
 
-/// {"model_cfg": …, "preprocess_cfg": …} of "ViT-B-32", "RN50x4-quickgelu", "ViT-SO400M-14-SigLIP-384", "coca_ViT-L-14" … OpenAI's
-/// spelling ("ViT-B/32", "ViT-L/14@336px") is understood. Throws a usage error that names the nearest.
+/// {"model_cfg": …, "preprocess_cfg": …} of "ViT-B-32", "RN50x4-quickgelu", "ViT-SO400M-14-SigLIP-384", "coca_ViT-L-14" …
+/// OpenAI's spelling ("ViT-B/32", "ViT-L/14@336px") is understood. Throws a usage error that names the nearest.
 nlohmann::ordered_json open_clip_architecture(const std::string& name);
 /// All names, those with "-quickgelu" included.
 std::vector<std::string> open_clip_architectures();

@@ -20,7 +20,7 @@ namespace vlm {
 
 struct ModelLoadOptions {
   bool strict = true;  ///< refuse weights that are missing, unexpected or misshapen
-  std::string arch;    ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
+  std::string arch{};  ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
 };
 
 struct LoadedModel {

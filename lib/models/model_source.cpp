@@ -21,12 +21,17 @@ namespace model_source {
 constexpr const char* open_clip_config = "open_clip_config.json";
 constexpr uintmax_t max_config = 10'000'000;
 /// In the order in which they are looked for.
-constexpr const char* open_clip_weights[] = {
-    "open_clip_model.safetensors", "open_clip_pytorch_model.safetensors", "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth",
-    "model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model.pth", "model.pth"};
-constexpr const char* hf_weights[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"};
+constexpr const char* open_clip_weights[] = {"open_clip_model.safetensors", "open_clip_pytorch_model.safetensors",
+                                             "open_clip_pytorch_model.bin", "open_clip_pytorch_model.pth",
+                                             "model.safetensors",           "model.safetensors.index.json",
+                                             "pytorch_model.bin",           "pytorch_model.bin.index.json",
+                                             "pytorch_model.pth",           "model.pth"};
+constexpr const char* hf_weights[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
+                                      "pytorch_model.bin.index.json"};
 
-bool has_config(const fs::path& folder) { return fs::exists(folder / open_clip_config) || fs::exists(folder / "config.json"); }
+bool has_config(const fs::path& folder) {
+  return fs::exists(folder / open_clip_config) || fs::exists(folder / "config.json");
+}
 
 /// Weights of any other name, safetensors first. What a trainer leaves beside a model is passed over.
 fs::path other_weights(const fs::path& folder) {
@@ -34,7 +39,9 @@ fs::path other_weights(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) {
     const std::string extension = entry.path().extension(), name = entry.path().filename();
     const bool pickle = extension == ".bin" || extension == ".pth" || extension == ".pt";
-    if (starts_with(name, "optimizer") || starts_with(name, "training_args") || starts_with(name, "rng_state") || starts_with(name, "scheduler")) continue;
+    if (starts_with(name, "optimizer") || starts_with(name, "training_args") || starts_with(name, "rng_state") ||
+        starts_with(name, "scheduler"))
+      continue;
     if (pickle || extension == ".safetensors") found.emplace_back(pickle, entry.path());
   }
   std::sort(found.begin(), found.end());
@@ -66,9 +73,13 @@ ModelSource of_file(const fs::path& file, const std::string& arch) {
   if (arch.empty()) {
     TensorMap names = is_hf_clip(out.tensors) ? clip_from_hf(out.tensors) : out.tensors;
     config = with_context(file.string(), [&] { return architecture_of_weights(normalize_open_clip(names, false)); });
-    if (!openai) log_warning(file.string(), ": weights do not say which GELU they were trained with; QuickGELU is taken, as for OpenAI's. Name the architecture (--arch) if it was the exact one");
+    if (!openai)
+      log_warning(file.string(),
+                  ": weights do not say which GELU they were trained with; QuickGELU is taken, as for OpenAI's. Name the "
+                  "architecture (--arch) if it was the exact one");
   } else if (openai && !config["model_cfg"].value("quick_gelu", false) && !config["model_cfg"].value("custom_text", false)) {
-    log_warning(file.string(), ": these look like OpenAI's weights, which need QuickGELU; --arch ", arch, "-quickgelu has it");
+    log_warning(file.string(), ": these look like OpenAI's weights, which need QuickGELU; --arch ", arch,
+                "-quickgelu has it");
   }
   out.config = config.dump();
   out.config_name = arch.empty() ? "shapes of " + file.filename().string() : "architecture " + arch;
@@ -79,7 +90,8 @@ ModelSource of_file(const fs::path& file, const std::string& arch) {
 
 std::string model_folder_layout(const fs::path& folder) {
   if (!fs::exists(folder)) fail("there is no model folder ", folder.string());
-  if (!fs::is_directory(folder)) fail(folder.string(), " is a file; a model folder is needed (configuration, weights, tokenizer)");
+  if (!fs::is_directory(folder))
+    fail(folder.string(), " is a file; a model folder is needed (configuration, weights, tokenizer)");
   if (fs::exists(folder / model_source::open_clip_config)) return "open_clip";
   if (fs::exists(folder / "config.json")) return "hf";
   fail(folder.string(), " is no model folder: it holds neither open_clip_config.json nor config.json");
@@ -94,7 +106,8 @@ fs::path model_weights_file(const fs::path& folder) {
   };
   const bool hf = !fs::exists(folder / model_source::open_clip_config) && fs::exists(folder / "config.json");
   const fs::path found = hf ? first(model_source::hf_weights) : first(model_source::open_clip_weights);
-  if (found.empty()) fail(folder.string(), " holds no weights (open_clip_model.safetensors, model.safetensors, pytorch_model.bin …)");
+  if (found.empty())
+    fail(folder.string(), " holds no weights (open_clip_model.safetensors, model.safetensors, pytorch_model.bin …)");
   return found;
 }
 
@@ -102,7 +115,8 @@ ModelSource read_model_source(const fs::path& path, const std::string& arch) {
   if (!fs::exists(path)) fail("there is no model folder or weight file ", path.string());
   if (fs::is_directory(path)) {
     if (arch.empty()) return model_source::of_folder(path, {});
-    if (model_source::has_config(path)) fail_usage(path.string(), " has a configuration of its own; --arch is for bare weights");
+    if (model_source::has_config(path))
+      fail_usage(path.string(), " has a configuration of its own; --arch is for bare weights");
     return model_source::of_file(model_weights_file(path), arch);
   }
   const fs::path folder = path.parent_path().empty() ? fs::path(".") : path.parent_path();

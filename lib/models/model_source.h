@@ -1,6 +1,6 @@
 #pragma once
-/// Where a model comes from: a folder in a released layout, or a bare weight file whose architecture is named, or read off its
-/// shapes (specs: clip, 2.8 and 8). What is found is handed to whoever builds the model.
+/// Where a model comes from: a folder in a released layout, or a bare weight file whose architecture is named, or read off
+/// its shapes (specs: clip, 2.8 and 8). What is found is handed to whoever builds the model.
 
 #include <filesystem>
 #include <string>
@@ -10,8 +10,8 @@
 namespace vlm {
 
 struct ModelSource {
-  std::string layout;             ///< "open_clip" or "hf": how `config` is written. The names of the tensors may be of either
-  std::filesystem::path folder;   ///< with configuration, tokenizer and preprocessing; empty for a bare file
+  std::string layout;            ///< "open_clip" or "hf": how `config` is written. The names of the tensors may be of either
+  std::filesystem::path folder;  ///< with configuration, tokenizer and preprocessing; empty for a bare file
   std::filesystem::path weights;  ///< the file that the tensors are from
   std::string config;             ///< JSON: open_clip_config.json, or HF's config.json
   std::string config_name;        ///< for messages: the file, or "architecture ViT-B-32"

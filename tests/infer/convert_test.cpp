@@ -29,7 +29,11 @@ text_cfg: {context_length: 9, vocab_size: 40, width: 64, heads: 1, layers: 2}
 
 void save(const std::filesystem::path& folder) {
   save_open_clip_folder(folder, *make_model("clip", Config::parse(architecture, "x"), 3),
-                        {{"size", 24}, {"mean", {0.5, 0.4, 0.3}}, {"std", {0.2, 0.3, 0.4}}, {"resize_mode", "shortest"}, {"interpolation", "bilinear"}});
+                        {{"size", 24},
+                         {"mean", {0.5, 0.4, 0.3}},
+                         {"std", {0.2, 0.3, 0.4}},
+                         {"resize_mode", "shortest"},
+                         {"interpolation", "bilinear"}});
   write_file_atomically(folder / "tokenizer.json", "{}");
 }
 
@@ -65,7 +69,8 @@ TEST(Convert, ThereAndBackTheModelIsTheSame) {
   ASSERT_EQ(first.size(), last.size());
   for (const auto& [name, tensor] : first) EXPECT_TRUE(at::equal(last.at(name), tensor)) << name;
   EXPECT_EQ(a.model->config(), c.model->config());
-  const auto before = load_preprocess(folder / "a"), after = load_preprocess(folder / "c"), hf = load_preprocess(folder / "b");
+  const auto before = load_preprocess(folder / "a"), after = load_preprocess(folder / "c"),
+             hf = load_preprocess(folder / "b");
   EXPECT_EQ(before.mean, after.mean);
   EXPECT_EQ(hf.std, after.std);
   EXPECT_EQ(hf.interpolation, "bilinear");
@@ -77,18 +82,26 @@ TEST(Convert, WhatIsThereIsReplacedOnlyWhenToldTo) {
   const testing::TemporaryFolder folder;
   convert_test::save(folder / "a");
   write_file_atomically(folder / "b" / "open_clip_config.json", "{}");
-  EXPECT_NE(convert_test::error_of([&] { convert_model(folder / "a", folder / "b", {.to = "hf"}); }).find("--force"), std::string::npos);
+  EXPECT_NE(convert_test::error_of([&] { convert_model(folder / "a", folder / "b", {.to = "hf"}); }).find("--force"),
+            std::string::npos);
   EXPECT_EQ(read_file(folder / "b" / "open_clip_config.json"), "{}");
   convert_model(folder / "a", folder / "b", {.to = "hf", .force = true});
   // The configuration of the other layout would be read in its place.
   EXPECT_EQ(load_model(folder / "b").layout, "hf");
-  EXPECT_NE(convert_test::error_of([&] { convert_model(folder / "b", folder / "b", {.to = "hf", .force = true}); }).find("the same"), std::string::npos);
+  EXPECT_NE(convert_test::error_of([&] {
+              convert_model(folder / "b", folder / "b", {.to = "hf", .force = true});
+            }).find("the same"),
+            std::string::npos);
 }
 
 TEST(Convert, BareWeightsTakeTheirArchitectureFromTheirShapes) {
   const testing::TemporaryFolder folder;
-  auto model = make_model("clip", Config::parse("embed_dim: 16\nquick_gelu: true\nvision_cfg: {image_size: 24, layers: 1, width: 64, patch_size: 8}\n"
-                                                "text_cfg: {context_length: 9, vocab_size: 40, width: 64, heads: 1, layers: 1}", "x"), 3);
+  auto model = make_model(
+      "clip",
+      Config::parse("embed_dim: 16\nquick_gelu: true\nvision_cfg: {image_size: 24, layers: 1, width: 64, patch_size: 8}\n"
+                    "text_cfg: {context_length: 9, vocab_size: 40, width: 64, heads: 1, layers: 1}",
+                    "x"),
+      3);
   TensorMap weights;
   for (const auto& [name, tensor] : weights_of(*model)) weights["module." + name] = tensor;
   write_safetensors(folder / "bare.safetensors", weights);
@@ -96,9 +109,13 @@ TEST(Convert, BareWeightsTakeTheirArchitectureFromTheirShapes) {
   ASSERT_FALSE(report.notes.empty());
   EXPECT_NE(report.notes.back().find("no tokenizer"), std::string::npos);
   EXPECT_EQ(load_model(folder / "b").model->config()["quick_gelu"], true);
-  EXPECT_TRUE(at::equal(convert_test::features(load_model(folder / "bare.safetensors")), convert_test::features(load_model(folder / "b"))));
-  EXPECT_NE(convert_test::error_of([&] { load_model(folder / "bare.safetensors", {.arch = "ViT-B-32"}); }).find("do not fit"), std::string::npos);
-  EXPECT_NE(convert_test::error_of([&] { load_model(folder / "b", {.arch = "ViT-B-32"}); }).find("configuration of its own"), std::string::npos);
+  EXPECT_TRUE(at::equal(convert_test::features(load_model(folder / "bare.safetensors")),
+                        convert_test::features(load_model(folder / "b"))));
+  EXPECT_NE(
+      convert_test::error_of([&] { load_model(folder / "bare.safetensors", {.arch = "ViT-B-32"}); }).find("do not fit"),
+      std::string::npos);
+  EXPECT_NE(convert_test::error_of([&] { load_model(folder / "b", {.arch = "ViT-B-32"}); }).find("configuration of its own"),
+            std::string::npos);
 }
 
 TEST(Convert, ContainersChangeWithoutTouchingNames) {
@@ -106,13 +123,21 @@ TEST(Convert, ContainersChangeWithoutTouchingNames) {
   write_safetensors(folder / "a.safetensors", {{"any.name", at::rand({2, 3})}});
   write_file_atomically(folder / "m.index.json", R"({"weight_map": {"any.name": "a.safetensors"}})");
   convert_model(folder / "m.index.json", folder / "b.safetensors", {.to = "safetensors"});
-  EXPECT_TRUE(at::equal(read_weights(folder / "b.safetensors").at("any.name"), read_weights(folder / "a.safetensors").at("any.name")));
+  EXPECT_TRUE(at::equal(read_weights(folder / "b.safetensors").at("any.name"),
+                        read_weights(folder / "a.safetensors").at("any.name")));
 }
 
 TEST(Convert, AModelThatTheOtherLayoutCannotHoldLeavesNothingBehind) {
   const testing::TemporaryFolder folder;
-  save_open_clip_folder(folder / "a", *make_model("clip", Config::parse("embed_dim: 16\nvision_cfg: {image_size: 24, layers: 1, width: 64, patch_size: 8, no_ln_pre: true}\n"
-                                                                       "text_cfg: {context_length: 9, vocab_size: 40, width: 64, heads: 1, layers: 1}", "x"), 3), {{"size", 24}});
+  save_open_clip_folder(
+      folder / "a",
+      *make_model(
+          "clip",
+          Config::parse("embed_dim: 16\nvision_cfg: {image_size: 24, layers: 1, width: 64, patch_size: 8, no_ln_pre: true}\n"
+                        "text_cfg: {context_length: 9, vocab_size: 40, width: 64, heads: 1, layers: 1}",
+                        "x"),
+          3),
+      {{"size", 24}});
   EXPECT_THROW(convert_model(folder / "a", folder / "b", {.to = "hf"}), Error);
   EXPECT_FALSE(std::filesystem::exists(folder / "b"));
 }

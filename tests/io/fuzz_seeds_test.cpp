@@ -36,12 +36,14 @@ struct Named {
   const char* name;
   Target target;
 };
-const Named targets[] = {{"checkpoint", vlm_fuzz_checkpoint}, {"config", vlm_fuzz_config}, {"picture", vlm_fuzz_picture},
-                         {"safetensors", vlm_fuzz_safetensors}, {"tar", vlm_fuzz_tar}, {"text", vlm_fuzz_text}};
+const Named targets[] = {{"checkpoint", vlm_fuzz_checkpoint},   {"config", vlm_fuzz_config}, {"picture", vlm_fuzz_picture},
+                         {"safetensors", vlm_fuzz_safetensors}, {"tar", vlm_fuzz_tar},       {"text", vlm_fuzz_text}};
 
 std::vector<std::string> seeds(const std::string& target) {
   std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(VLM_SOURCE_DIR) / "fuzz" / "seeds" / target)) files.push_back(entry.path());
+  for (const auto& entry :
+       std::filesystem::directory_iterator(std::filesystem::path(VLM_SOURCE_DIR) / "fuzz" / "seeds" / target))
+    files.push_back(entry.path());
   std::sort(files.begin(), files.end());
   std::vector<std::string> out;
   for (const auto& file : files) out.push_back(read_file(file));
@@ -69,7 +71,8 @@ TEST(FuzzSeeds, ACheckpointThatIsCutOrChangedAnywhereNeverBreaksTheReader) {
       for (int k = 0; k < changes; ++k) changed[random.next() % changed.size()] = static_cast<char>(random.next());
       fuzz_seeds_test::feed(vlm_fuzz_checkpoint, changed);
     }
-    for (size_t size = 0; size < seed.size(); size += 1 + seed.size() / 100) fuzz_seeds_test::feed(vlm_fuzz_checkpoint, seed.substr(0, size));
+    for (size_t size = 0; size < seed.size(); size += 1 + seed.size() / 100)
+      fuzz_seeds_test::feed(vlm_fuzz_checkpoint, seed.substr(0, size));
   }
 }
 

@@ -28,7 +28,8 @@ std::string floats(const std::vector<float>& values) {
   return out;
 }
 
-TorchCheckpoint open(const testing::TemporaryFolder& folder, const std::string& bytes, const TorchCheckpointOptions& options = {}) {
+TorchCheckpoint open(const testing::TemporaryFolder& folder, const std::string& bytes,
+                     const TorchCheckpointOptions& options = {}) {
   write_file_atomically(folder / "c.pt", bytes);
   return TorchCheckpoint(folder / "c.pt", options);
 }
@@ -82,13 +83,16 @@ TEST(TorchCheckpoint, TheStateDictIsTakenOutOfWhatTrainingWrapsAroundIt) {
   const testing::TemporaryFolder folder;
   const std::string weights = "}" + text("a.weight") + pickled({"FloatStorage", "0", 2, 0, {2}, {1}}) + "s";
   for (const char* key : {"state_dict", "model", "module"}) {
-    const auto checkpoint = open(folder, checkpoint_of("}" + text("epoch") + whole(1) + "s" + text(key) + weights + "s", {{"0", floats({1, 2})}}));
+    const auto checkpoint = open(
+        folder, checkpoint_of("}" + text("epoch") + whole(1) + "s" + text(key) + weights + "s", {{"0", floats({1, 2})}}));
     const TensorMap got = state_dict(checkpoint.root());
     ASSERT_EQ(got.size(), 1u) << key;
     EXPECT_EQ(got.begin()->first, "a.weight");
   }
   // A key of that name that holds no tensors is an ordinary entry.
-  const auto plain = open(folder, checkpoint_of("}" + text("model") + "}s" + text("w") + pickled({"FloatStorage", "0", 2, 0, {2}, {1}}) + "s", {{"0", floats({1, 2})}}));
+  const auto plain = open(
+      folder, checkpoint_of("}" + text("model") + "}s" + text("w") + pickled({"FloatStorage", "0", 2, 0, {2}, {1}}) + "s",
+                            {{"0", floats({1, 2})}}));
   EXPECT_EQ(state_dict(plain.root()).count("w"), 1u);
 }
 
@@ -96,14 +100,18 @@ TEST(TorchCheckpoint, NumbersOfNumpyBecomePlainNumbers) {
   using namespace torch_checkpoint_test;
   const testing::TemporaryFolder folder;
   const auto dtype = [](const std::string& code, const std::string& order) {
-    return "cnumpy\ndtype\n(" + text(code) + "\x89\x88tR(K\x03" + text(order) + "NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK" + std::string(1, '\0') + "tb";
+    return "cnumpy\ndtype\n(" + text(code) + "\x89\x88tR(K\x03" + text(order) + "NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK" +
+           std::string(1, '\0') + "tb";
   };
   const auto scalar = [&](const std::string& code, const std::string& order, const std::string& bytes) {
-    return "cnumpy.core.multiarray\nscalar\n" + dtype(code, order) + "C" + std::string(1, static_cast<char>(bytes.size())) + bytes + "\x86R";
+    return "cnumpy.core.multiarray\nscalar\n" + dtype(code, order) + "C" + std::string(1, static_cast<char>(bytes.size())) +
+           bytes + "\x86R";
   };
   const std::string half_be("\x3f\xe8\0\0\0\0\0\0", 8);  // 0.75
   const std::string half_le(half_be.rbegin(), half_be.rend());
-  const auto value = [&](const std::string& opcodes) { return open(folder, checkpoint_of("}" + text("best") + opcodes + "s")).root().find("best")->to_json(); };
+  const auto value = [&](const std::string& opcodes) {
+    return open(folder, checkpoint_of("}" + text("best") + opcodes + "s")).root().find("best")->to_json();
+  };
   EXPECT_EQ(value(scalar("f8", "<", half_le)), 0.75);
   EXPECT_EQ(value(scalar("f8", ">", half_be)), 0.75);
   EXPECT_EQ(value(scalar("i2", "<", "\xfe\xff")), -2);
@@ -114,9 +122,10 @@ TEST(TorchCheckpoint, NumbersOfNumpyBecomePlainNumbers) {
 TEST(TorchCheckpoint, UnknownClassesAreRefusedUnlessTheyMayBePlaceholders) {
   using namespace torch_checkpoint_test;
   const testing::TemporaryFolder folder;
-  const std::string bytes = checkpoint_of("}" + text("cfg") + "comegaconf.dictconfig\nDictConfig\n)\x81}" + text("secret") + whole(1) + "sbs" + text("w") +
-                                              pickled({"FloatStorage", "0", 2, 0, {2}, {1}}) + "s",
-                                          {{"0", floats({1, 2})}});
+  const std::string bytes =
+      checkpoint_of("}" + text("cfg") + "comegaconf.dictconfig\nDictConfig\n)\x81}" + text("secret") + whole(1) + "sbs" +
+                        text("w") + pickled({"FloatStorage", "0", 2, 0, {2}, {1}}) + "s",
+                    {{"0", floats({1, 2})}});
   EXPECT_TRUE(mentions(refusal(bytes), "unsupported global `omegaconf.dictconfig.DictConfig`"));
   const auto root = open(folder, bytes, {.allow_unknown_globals = true}).root();
   EXPECT_EQ(root.find("cfg")->to_json().dump(), R"({"unsupported":"omegaconf.dictconfig.DictConfig"})");
@@ -126,7 +135,8 @@ TEST(TorchCheckpoint, UnknownClassesAreRefusedUnlessTheyMayBePlaceholders) {
 TEST(TorchCheckpoint, SharedListsThatUnfoldToBillionsAreRefusedQuickly) {
   using namespace torch_checkpoint_test;
   std::string opcodes = "]" + whole(1) + "aq" + std::string(1, '\0');
-  for (int i = 0; i < 40; ++i) opcodes += std::string("](") + "h" + static_cast<char>(i) + "h" + static_cast<char>(i) + "eq" + static_cast<char>(i + 1);
+  for (int i = 0; i < 40; ++i)
+    opcodes += std::string("](") + "h" + static_cast<char>(i) + "h" + static_cast<char>(i) + "eq" + static_cast<char>(i + 1);
   const auto begin = std::chrono::steady_clock::now();
   EXPECT_TRUE(mentions(refusal(checkpoint_of(opcodes)), "unfolds to too many values"));
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
@@ -185,7 +195,10 @@ TEST(TorchCheckpoint, ArchivesThatContradictThemselvesAreRefused) {
 
 TEST(TorchCheckpoint, ModulesOfTorchScriptAreDictsOnlyInItsArchives) {
   using namespace torch_checkpoint_test;
-  const std::string module = "\x80\x02" "c__torch__\nM\n)\x81}" + text("training") + "\x88sb.";
+  const std::string module =
+      "\x80\x02"
+      "c__torch__\nM\n)\x81}" +
+      text("training") + "\x88sb.";
   EXPECT_EQ(refusal(testing::zip_of({{"a/data.pkl", module}, {"a/constants.pkl", "x"}})), "");
   EXPECT_TRUE(mentions(refusal(testing::zip_of({{"a/data.pkl", module}})), "__torch__.M"));
 }
@@ -193,7 +206,9 @@ TEST(TorchCheckpoint, ModulesOfTorchScriptAreDictsOnlyInItsArchives) {
 TEST(TorchCheckpoint, OfRepeatedKeysTheLastCounts) {
   using namespace torch_checkpoint_test;
   const testing::TemporaryFolder folder;
-  const auto root = open(folder, checkpoint_of("}" + text("a") + whole(1) + "s" + text("b") + whole(2) + "s" + text("a") + whole(3) + "s")).root();
+  const auto root =
+      open(folder, checkpoint_of("}" + text("a") + whole(1) + "s" + text("b") + whole(2) + "s" + text("a") + whole(3) + "s"))
+          .root();
   ASSERT_EQ(root.size(), 2u);
   EXPECT_EQ(root.key(0), "a");
   EXPECT_EQ(root.item(0).integer(), 3);

@@ -32,7 +32,8 @@ TEST(ReadWeights, TheContainerFollowsFromTheBytesNotFromTheName) {
   const testing::TemporaryFolder folder;
   write_safetensors(folder / "weights.bin", weights_test::one("a", 1));
   EXPECT_EQ(read_weights(folder / "weights.bin").count("a"), 1u);
-  const std::string zip = testing::checkpoint_of("}" + testing::text("b") + testing::pickled({"ByteStorage", "0", 2, 0, {2}, {1}}) + "s", {{"0", "xy"}});
+  const std::string zip = testing::checkpoint_of(
+      "}" + testing::text("b") + testing::pickled({"ByteStorage", "0", 2, 0, {2}, {1}}) + "s", {{"0", "xy"}});
   write_file_atomically(folder / "weights.safetensors", zip);
   EXPECT_EQ(read_weights(folder / "weights.safetensors").count("b"), 1u);
 }
@@ -40,8 +41,12 @@ TEST(ReadWeights, TheContainerFollowsFromTheBytesNotFromTheName) {
 TEST(ReadWeights, ShardsMayBeOfAnyContainer) {
   const testing::TemporaryFolder folder;
   write_safetensors(folder / "1.safetensors", weights_test::one("a", 1));
-  write_file_atomically(folder / "2.bin", testing::checkpoint_of("}" + testing::text("b") + testing::pickled({"ByteStorage", "0", 2, 0, {2}, {1}}) + "s", {{"0", "xy"}}));
-  write_file_atomically(folder / "m.index.json", R"({"metadata": {"total_size": 4}, "weight_map": {"a": "1.safetensors", "b": "2.bin"}})");
+  write_file_atomically(
+      folder / "2.bin",
+      testing::checkpoint_of("}" + testing::text("b") + testing::pickled({"ByteStorage", "0", 2, 0, {2}, {1}}) + "s",
+                             {{"0", "xy"}}));
+  write_file_atomically(folder / "m.index.json",
+                        R"({"metadata": {"total_size": 4}, "weight_map": {"a": "1.safetensors", "b": "2.bin"}})");
   const TensorMap got = read_weights(folder / "m.index.json");
   EXPECT_EQ(got.size(), 2u);
   EXPECT_TRUE(at::equal(got.at("a"), at::full({2}, 1.0)));

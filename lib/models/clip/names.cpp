@@ -17,7 +17,8 @@ constexpr NameRule rules[] = {
     {"visual.positional_embedding", "vision_model.embeddings.position_embedding.weight"},
     {"visual.ln_pre.*", "vision_model.pre_layrnorm.*"},  // HF's name is misspelt for good
     {"visual.ln_post.*", "vision_model.post_layernorm.*"},
-    {"visual.transformer.resblocks.#.attn.in_proj_*", "vision_model.encoder.layers.#.self_attn.?_proj.*", NameAction::left_fused},
+    {"visual.transformer.resblocks.#.attn.in_proj_*", "vision_model.encoder.layers.#.self_attn.?_proj.*",
+     NameAction::left_fused},
     {"visual.transformer.resblocks.#.attn.out_proj.*", "vision_model.encoder.layers.#.self_attn.out_proj.*"},
     {"visual.transformer.resblocks.#.ln_1.*", "vision_model.encoder.layers.#.layer_norm1.*"},
     {"visual.transformer.resblocks.#.ln_2.*", "vision_model.encoder.layers.#.layer_norm2.*"},
@@ -56,7 +57,8 @@ bool is_remark(std::string_view name) {
 }  // namespace clip_names
 
 bool is_hf_clip(const TensorMap& weights) {
-  return weights.count("vision_model.embeddings.patch_embedding.weight") > 0 && weights.count("visual_projection.weight") > 0;
+  return weights.count("vision_model.embeddings.patch_embedding.weight") > 0 &&
+         weights.count("visual_projection.weight") > 0;
 }
 
 TensorMap clip_from_hf(const TensorMap& weights) {

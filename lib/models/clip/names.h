@@ -8,8 +8,8 @@ namespace vlm {
 /// True if the names are those of HF's CLIPModel.
 bool is_hf_clip(const TensorMap& weights);
 
-/// HF names to open_clip's flat ones; q, k and v are joined, projections transposed, position_ids dropped. A tensor without a
-/// counterpart keeps its name, so that the loader reports it. Throws if only some of q, k and v are there.
+/// HF names to open_clip's flat ones; q, k and v are joined, projections transposed, position_ids dropped. A tensor without
+/// a counterpart keeps its name, so that the loader reports it. Throws if only some of q, k and v are there.
 TensorMap clip_from_hf(const TensorMap& weights);
 /// open_clip's names (flat or with "text.") to HF's. Throws if HF's layout has no place for a tensor.
 TensorMap clip_to_hf(const TensorMap& weights);

@@ -24,7 +24,8 @@ constexpr NameRule rules[] = {
 
 /// What only the original training code uses.
 bool only_for_training(const std::string& name) {
-  if (name == "temp" || name == "queue" || ends_with(name, "_queue") || starts_with(name, "queue_") || name == "queue_ptr") return true;
+  if (name == "temp" || name == "queue" || ends_with(name, "_queue") || starts_with(name, "queue_") || name == "queue_ptr")
+    return true;
   const size_t dot = name.find('.');
   return dot != std::string::npos && ends_with(name.substr(0, dot), "_m");
 }

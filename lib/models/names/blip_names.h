@@ -1,5 +1,6 @@
 #pragma once
-/// Weight names of BLIP: those of the original code's checkpoints and those of HF's Blip models, both ways (specs: clip, 5.3).
+/// Weight names of BLIP: those of the original code's checkpoints and those of HF's Blip models, both ways (specs:
+/// clip, 5.3).
 
 #include "vlm/io/tensor_map.h"
 

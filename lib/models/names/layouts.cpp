@@ -18,7 +18,8 @@ Side side_of(const std::string& layout, const std::string& family) {
   const std::string own = family == "blip" ? "blip" : family == "siglip" ? "open_clip_timm" : "open_clip";
   if (layout == "hf" || layout == "hf_" + family) return Side::hf;
   if (layout == "open_clip_custom_text") return Side::custom_text;
-  if (layout == own || layout == "open_clip" || layout == "open_clip_" + family || (family == "clip" && layout == "openai")) return Side::open_clip;
+  if (layout == own || layout == "open_clip" || layout == "open_clip_" + family || (family == "clip" && layout == "openai"))
+    return Side::open_clip;
   const std::vector<std::string> known = {own, "open_clip_custom_text", "hf_" + family};
   fail_usage("unknown layout '", layout, "' of ", family, did_you_mean(layout, known), "; there are: ", join(known, ", "));
 }
@@ -40,8 +41,8 @@ std::string family_of_names(const TensorMap& weights) {
   if (is_hf_blip(weights) || is_original_blip(weights)) return "blip";
   if (weights.count("text_decoder.cross_attn.0.ln_1.weight")) return "coca";
   const bool open_clip = weights.count("visual.conv1.weight") > 0 &&
-                         (weights.count("text_projection") || weights.count("text.text_projection") || weights.count("positional_embedding") ||
-                          weights.count("text.positional_embedding"));
+                         (weights.count("text_projection") || weights.count("text.text_projection") ||
+                          weights.count("positional_embedding") || weights.count("text.positional_embedding"));
   if (open_clip || is_hf_clip(weights) || weights.count("visual.attnpool.q_proj.weight")) return "clip";
   return "";
 }
@@ -65,7 +66,9 @@ TensorMap convert_names(const TensorMap& weights, const std::string& from, const
     if (family == "coca") fail("HF has no layout for CoCa; it is kept in open_clip's");
     return clip_to_hf(weights);
   }
-  const TensorMap flat = source == Side::hf ? clip_from_hf(weights) : source == Side::custom_text ? clip_from_custom_text(weights) : weights;
+  const TensorMap flat = source == Side::hf            ? clip_from_hf(weights)
+                         : source == Side::custom_text ? clip_from_custom_text(weights)
+                                                       : weights;
   return target == Side::custom_text ? clip_to_custom_text(flat) : flat;
 }
 

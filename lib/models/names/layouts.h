@@ -19,8 +19,8 @@ std::string family_of_names(const TensorMap& weights);
 /// True if the names are those of HF's model of the family, false if they are open_clip's or the original ones.
 bool has_hf_names(const TensorMap& weights);
 
-/// Weights in another layout of their family. `from` and `to` are layouts of the table, or "open_clip" and "hf" for the family's
-/// own. Throws a usage error for a layout that does not exist, and an Error where a tensor has no place in it.
+/// Weights in another layout of their family. `from` and `to` are layouts of the table, or "open_clip" and "hf" for the
+/// family's own. Throws a usage error for a layout that does not exist, and an Error where a tensor has no place in it.
 TensorMap convert_names(const TensorMap& weights, const std::string& from, const std::string& to);
 
 }  // namespace vlm

@@ -32,7 +32,8 @@ std::optional<Match> match(std::string_view pattern, std::string_view name) {
       return out;
     }
     if (c == '#') {
-      while (!name.empty() && std::isdigit(static_cast<unsigned char>(name[0]))) out.number += name[0], name.remove_prefix(1);
+      while (!name.empty() && std::isdigit(static_cast<unsigned char>(name[0])))
+        out.number += name[0], name.remove_prefix(1);
       if (out.number.empty()) return std::nullopt;
     } else if (c == '?') {
       for (const char* part : parts) {
@@ -105,14 +106,16 @@ class Renaming {
     }
     if (action == NameAction::leading_axis) {
       if (!way_.to_right) return tensor.unsqueeze(0);
-      if (tensor.dim() < 1 || tensor.size(0) != 1) fail("'", name, "' has shape ", tensor.sizes(), " where the first axis should be 1");
+      if (tensor.dim() < 1 || tensor.size(0) != 1)
+        fail("'", name, "' has shape ", tensor.sizes(), " where the first axis should be 1");
       return tensor.squeeze(0);
     }
     return tensor;
   }
 
   void split(const NameRule& rule, const Match& found, const std::string& name, const Tensor& tensor, bool three) {
-    if (tensor.dim() < 1 || tensor.size(0) % 3 != 0) fail("'", name, "' has shape ", tensor.sizes(), "; its rows should be those of q, k and v");
+    if (tensor.dim() < 1 || tensor.size(0) % 3 != 0)
+      fail("'", name, "' has shape ", tensor.sizes(), "; its rows should be those of q, k and v");
     const int64_t third = tensor.size(0) / 3;
     put(fill(rule.*way_.to, found, "q"), tensor.narrow(0, 0, third).contiguous());
     if (three) {
@@ -125,8 +128,10 @@ class Renaming {
 
   /// Done when q comes by; the other parts are looked up then.
   void join(const NameRule& rule, const Match& found, const std::string& name, bool three) {
-    const std::vector<std::string> wanted = three ? std::vector<std::string>{"q", "k", "v"} : std::vector<std::string>{"q", "kv"};
-    if (std::find(wanted.begin(), wanted.end(), found.part) == wanted.end()) fail("'", name, "' is no part of a fused tensor that is known");
+    const std::vector<std::string> wanted =
+        three ? std::vector<std::string>{"q", "k", "v"} : std::vector<std::string>{"q", "kv"};
+    if (std::find(wanted.begin(), wanted.end(), found.part) == wanted.end())
+      fail("'", name, "' is no part of a fused tensor that is known");
     std::vector<Tensor> tensors;
     for (const auto& part : wanted) {
       const std::string part_name = fill(rule.*way_.from, found, part);
@@ -135,7 +140,8 @@ class Renaming {
       if (it->second.dim() < 1 || (!tensors.empty() && it->second.sizes().slice(1) != tensors[0].sizes().slice(1))) {
         fail("'", part_name, "' has shape ", it->second.sizes(), ", which does not go with its fellows");
       }
-      if (!tensors.empty() && it->second.scalar_type() != tensors[0].scalar_type()) fail("'", part_name, "' has another type than its fellows");
+      if (!tensors.empty() && it->second.scalar_type() != tensors[0].scalar_type())
+        fail("'", part_name, "' has another type than its fellows");
       tensors.push_back(it->second);
     }
     if (found.part == "q") put(fill(rule.*way_.to, found, ""), at::cat(tensors, 0));

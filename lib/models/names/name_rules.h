@@ -1,8 +1,8 @@
 #pragma once
 /// Tables of tensor names in two layouts, applied both ways.
 ///
-/// A pattern is a name in which `#` stands for a block's number, `?` for a part of a fused tensor, and a `*` at the end for the
-/// rest ("weight", "bias"). The first rule that fits counts.
+/// A pattern is a name in which `#` stands for a block's number, `?` for a part of a fused tensor, and a `*` at the end for
+/// the rest ("weight", "bias"). The first rule that fits counts.
 
 #include <span>
 #include <string>
@@ -13,10 +13,10 @@ namespace vlm {
 
 enum class NameAction {
   same,
-  transposed,     ///< `left` is [in, out], `right` [out, in]
-  leading_axis,   ///< `left` is [1, …], `right` […]
-  left_fused,     ///< `left` holds what `right` has as three tensors, ? = q, k, v, one below the other on axis 0
-  right_fused,    ///< `right` holds what `left` has as two, ? = q (a third of the rows) and kv
+  transposed,    ///< `left` is [in, out], `right` [out, in]
+  leading_axis,  ///< `left` is [1, …], `right` […]
+  left_fused,    ///< `left` holds what `right` has as three tensors, ? = q, k, v, one below the other on axis 0
+  right_fused,   ///< `right` holds what `left` has as two, ? = q (a third of the rows) and kv
 };
 
 struct NameRule {

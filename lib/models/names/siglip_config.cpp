@@ -17,7 +17,8 @@ struct Trunk {
   const char* size;  ///< as in timm's name: vit_SIZE_patch16_siglip_224
   int64_t width, layers, heads;
 };
-constexpr Trunk trunks[] = {{"base", 768, 12, 12}, {"large", 1024, 24, 16}, {"so400m", 1152, 27, 16}, {"giantopt", 1536, 40, 16}};
+constexpr Trunk trunks[] = {
+    {"base", 768, 12, 12}, {"large", 1024, 24, 16}, {"so400m", 1152, 27, 16}, {"giantopt", 1536, 40, 16}};
 
 Json section(const Json& config, const char* key) {
   const Json part = config.value(key, Json::object());
@@ -44,7 +45,8 @@ std::string text_of(const Json& part, const char* key, const std::string& otherw
 const Tensor& need(const TensorMap& weights, const std::string& name, int64_t dimensions) {
   const auto it = weights.find(name);
   if (it == weights.end()) fail("the weights have no '", name, "'");
-  if (it->second.dim() != dimensions) fail("'", name, "' has shape ", it->second.sizes(), " where ", dimensions, " dimensions are expected");
+  if (it->second.dim() != dimensions)
+    fail("'", name, "' has shape ", it->second.sizes(), " where ", dimensions, " dimensions are expected");
   return it->second;
 }
 
@@ -67,9 +69,16 @@ nlohmann::ordered_json siglip_config_to_hf(const nlohmann::json& config, const T
   for (const Trunk& trunk : trunks) {
     if (starts_with(name, std::string("vit_") + trunk.size + "_")) heads = trunk.heads;
   }
-  if (heads == 0 || name.find("siglip") == std::string::npos) fail("timm_model_name '", name, "' is no SigLIP tower that is known here");
+  if (heads == 0 || name.find("siglip") == std::string::npos)
+    fail("timm_model_name '", name, "' is no SigLIP tower that is known here");
   const Tensor& patches = need(weights, "visual.trunk.patch_embed.proj.weight", 4);
-  const auto grid = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(need(weights, "visual.trunk.pos_embed", 3).size(1)))));
+  if (patches.size(0) % heads != 0)
+    fail("the weights have width ", patches.size(0), ", which ", name, " with its ", heads, " heads has not");
+  const auto grid =
+      static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(need(weights, "visual.trunk.pos_embed", 3).size(1)))));
+  // Pictures may be a little larger than their patches: 384 pixels hold 27 patches of 14.
+  const int64_t side = whole(vision, "image_size", grid * patches.size(3));
+  const int64_t image_size = side / patches.size(3) == grid ? side : grid * patches.size(3);
   const int64_t width = whole(text, "width", 512);
 
   nlohmann::ordered_json out;
@@ -90,7 +99,7 @@ nlohmann::ordered_json siglip_config_to_hf(const nlohmann::json& config, const T
                           {"intermediate_size", need(weights, "visual.trunk.blocks.0.mlp.fc1.weight", 2).size(0)},
                           {"num_hidden_layers", blocks_below(weights, "visual.trunk.blocks.")},
                           {"num_attention_heads", heads},
-                          {"image_size", grid * patches.size(3)},
+                          {"image_size", image_size},
                           {"patch_size", patches.size(3)},
                           {"hidden_act", "gelu_pytorch_tanh"},
                           {"layer_norm_eps", 1e-6}};
@@ -100,7 +109,8 @@ nlohmann::ordered_json siglip_config_to_hf(const nlohmann::json& config, const T
 nlohmann::ordered_json siglip_config_to_open_clip(const nlohmann::json& config) {
   using namespace siglip_config;
   const std::string type = text_of(config, "model_type", "siglip");
-  if (type == "siglip2") fail("SigLIP 2 with patches of any number (model_type siglip2, NaFlex) is not supported; its models of fixed size are");
+  if (type == "siglip2")
+    fail("SigLIP 2 with patches of any number (model_type siglip2, NaFlex) is not supported; its models of fixed size are");
   const Json vision = section(config, "vision_config"), text = section(config, "text_config");
   const int64_t width = whole(vision, "hidden_size", 768), layers = whole(vision, "num_hidden_layers", 12);
   const int64_t patch = whole(vision, "patch_size", 16), image = whole(vision, "image_size", 224);
@@ -108,19 +118,25 @@ nlohmann::ordered_json siglip_config_to_open_clip(const nlohmann::json& config) 
   for (const Trunk& known : trunks) {
     if (known.width == width && known.layers == layers) trunk = &known;
   }
-  if (!trunk) fail("open_clip names SigLIP's image towers as timm does, and timm has none of width ", width, " with ", layers, " layers");
-  const int64_t vocabulary = whole(text, "vocab_size", 32000), text_width = whole(text, "hidden_size", 768), mlp = whole(text, "intermediate_size", 3072);
+  if (!trunk)
+    fail("open_clip names SigLIP's image towers as timm does, and timm has none of width ", width, " with ", layers,
+         " layers");
+  const int64_t vocabulary = whole(text, "vocab_size", 32000), text_width = whole(text, "hidden_size", 768),
+                mlp = whole(text, "intermediate_size", 3072);
   const bool second = vocabulary == 256000;
 
   nlohmann::ordered_json out;
   out["embed_dim"] = width;
   out["init_logit_bias"] = -10;
   out["custom_text"] = true;
-  out["vision_cfg"] = {{"image_size", image}, {"timm_model_name", concat("vit_", trunk->size, "_patch", patch, "_siglip_", image)},
-                       {"timm_model_pretrained", false}, {"timm_pool", "map"}, {"timm_proj", "none"}};
-  auto& t = out["text_cfg"];
-  t = {{"context_length", whole(text, "max_position_embeddings", 64)}, {"vocab_size", vocabulary},
-       {"hf_tokenizer_name", second ? "timm/ViT-B-16-SigLIP2" : "timm/ViT-B-16-SigLIP"}};
+  out["vision_cfg"] = {{"image_size", image},
+                       {"timm_model_name", concat("vit_", trunk->size, "_patch", patch, "_siglip_", image)},
+                       {"timm_model_pretrained", false},
+                       {"timm_pool", "map"},
+                       {"timm_proj", "none"}};
+  nlohmann::ordered_json t = {{"context_length", whole(text, "max_position_embeddings", 64)},
+                              {"vocab_size", vocabulary},
+                              {"hf_tokenizer_name", second ? "timm/ViT-B-16-SigLIP2" : "timm/ViT-B-16-SigLIP"}};
   if (!second) t["tokenizer_kwargs"] = {{"clean", "canonicalize"}};
   t["width"] = text_width;
   t["heads"] = whole(text, "num_attention_heads", 12);
@@ -134,10 +150,12 @@ nlohmann::ordered_json siglip_config_to_open_clip(const nlohmann::json& config) 
       if (static_cast<int64_t>(static_cast<double>(text_width) * rounded) == mlp) break;
     }
   }
-  t["no_causal_mask"] = t["proj_bias"] = true;
+  t["no_causal_mask"] = true;
+  t["proj_bias"] = true;
   t["pool_type"] = "last";
   t["norm_kwargs"] = {{"eps", real(text, "layer_norm_eps", 1e-6)}};
   if (text_of(text, "hidden_act", "gelu_pytorch_tanh") == "gelu_pytorch_tanh") t["act_kwargs"] = {{"approximate", "tanh"}};
+  out["text_cfg"] = std::move(t);
   return out;
 }
 

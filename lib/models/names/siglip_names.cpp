@@ -30,7 +30,8 @@ constexpr NameRule rules[] = {
     {"text.positional_embedding", "text_model.embeddings.position_embedding.weight"},
     {"text.transformer.resblocks.#.ln_1.*", "text_model.encoder.layers.#.layer_norm1.*"},
     {"text.transformer.resblocks.#.ln_2.*", "text_model.encoder.layers.#.layer_norm2.*"},
-    {"text.transformer.resblocks.#.attn.in_proj_*", "text_model.encoder.layers.#.self_attn.?_proj.*", NameAction::left_fused},
+    {"text.transformer.resblocks.#.attn.in_proj_*", "text_model.encoder.layers.#.self_attn.?_proj.*",
+     NameAction::left_fused},
     {"text.transformer.resblocks.#.attn.out_proj.*", "text_model.encoder.layers.#.self_attn.out_proj.*"},
     {"text.transformer.resblocks.#.mlp.c_fc.*", "text_model.encoder.layers.#.mlp.fc1.*"},
     {"text.transformer.resblocks.#.mlp.c_proj.*", "text_model.encoder.layers.#.mlp.fc2.*"},
@@ -59,13 +60,15 @@ TensorMap siglip_from_hf(const TensorMap& weights) {
   for (const auto& [name, tensor] : weights) {
     if (ends_with(name, ".position_ids")) continue;
     const std::string plain = siglip_names::unnested(name);
-    if (!wanted.emplace(plain, tensor).second) fail("the tensor '", plain, "' is there twice, once with its tower's name doubled");
+    if (!wanted.emplace(plain, tensor).second)
+      fail("the tensor '", plain, "' is there twice, once with its tower's name doubled");
   }
   return right_to_left(wanted, siglip_names::rules, UnknownNames::keep);
 }
 
 TensorMap siglip_to_hf(const TensorMap& weights) {
-  TensorMap out = with_context("HF's layout of SigLIP", [&] { return left_to_right(weights, siglip_names::rules, UnknownNames::refuse); });
+  TensorMap out = with_context("HF's layout of SigLIP",
+                               [&] { return left_to_right(weights, siglip_names::rules, UnknownNames::refuse); });
   for (const char* name : {"logit_scale", "logit_bias"}) {
     if (const auto it = out.find(name); it != out.end() && it->second.numel() == 1) it->second = it->second.reshape({1});
   }
