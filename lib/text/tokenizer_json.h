@@ -27,7 +27,8 @@ WordPieceFile read_wordpiece_json(const nlohmann::json& json, const std::filesys
 /// files beside it say.
 std::shared_ptr<const Tokenizer> make_byte_bpe_of_json(const nlohmann::json& json, const std::filesystem::path& file, int64_t pad_id = -1);
 
-/// Unigram, or BPE of SentencePiece's kind, handed to the SentencePiece library as a model of its own.
+/// Unigram, or BPE of SentencePiece's kind, handed to the SentencePiece library as a model of its own. Specials ("</s>") that
+/// stand in a text are spelled out there, as that library does it; added tokens that are not special are found.
 std::shared_ptr<const Tokenizer> make_sentencepiece_of_json(const nlohmann::json& json, const std::filesystem::path& file, int64_t pad_id = -1);
 
 }  // namespace vlm

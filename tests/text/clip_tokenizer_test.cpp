@@ -194,13 +194,13 @@ TEST(TextMask, MaskedTextFillsTheContext) {
 }
 
 /// The published vocabulary is not part of the project: these run where it lies beside it.
-class PublishedClipVocabulary : public testing::TestWithParam<std::string> {};
+class PublishedClipVocabulary : public ::testing::TestWithParam<std::string> {};
 
 std::vector<std::string> published_vocabularies() {
   const auto file = std::filesystem::path(VLM_SOURCE_DIR) / "../shared/vocab/clip/bpe_simple_vocab_16e6.txt.gz";
   return std::filesystem::exists(file) ? std::vector<std::string>{file.string()} : std::vector<std::string>{};
 }
-INSTANTIATE_TEST_SUITE_P(Files, PublishedClipVocabulary, testing::ValuesIn(published_vocabularies()),
+INSTANTIATE_TEST_SUITE_P(Files, PublishedClipVocabulary, ::testing::ValuesIn(published_vocabularies()),
                          [](const auto&) { return std::string("bpe_simple_vocab_16e6"); });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(PublishedClipVocabulary);
 

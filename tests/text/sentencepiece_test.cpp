@@ -52,7 +52,7 @@ using sentencepiece_test::captions;
 using sentencepiece_test::error_of;
 using sentencepiece_test::Scratch;
 
-class TrainedVocabulary : public testing::TestWithParam<std::string> {
+class TrainedVocabulary : public ::testing::TestWithParam<std::string> {
  protected:
   SentencePieceTrainerOptions options() const {
     SentencePieceTrainerOptions out;
@@ -61,7 +61,7 @@ class TrainedVocabulary : public testing::TestWithParam<std::string> {
     return out;
   }
 };
-INSTANTIATE_TEST_SUITE_P(Types, TrainedVocabulary, testing::Values("unigram", "bpe"),
+INSTANTIATE_TEST_SUITE_P(Types, TrainedVocabulary, ::testing::Values("unigram", "bpe"),
                          [](const auto& info) { return info.param; });
 
 TEST_P(TrainedVocabulary, IsLaidOutForATextTowerThatPoolsAtEos) {
