@@ -52,6 +52,9 @@ struct Instances {
       Corners box = four_numbers(item, "bbox");  // x, y, width, height
       if (box && !((*box)[2] > 0 && (*box)[3] > 0)) box.reset();
       if (box) *box = {(*box)[0], (*box)[1], (*box)[0] + (*box)[2], (*box)[1] + (*box)[3]};
+      // Far from zero a small width gets lost, and the sum of large numbers is infinite.
+      if (box && !((*box)[2] > (*box)[0] && (*box)[3] > (*box)[1] && std::isfinite((*box)[2]) && std::isfinite((*box)[3])))
+        box.reset();
       boxes[*id] = box;
     };
     for_each_json_item(file, {{"images", take_picture}, {"annotations", take_box}});
