@@ -50,26 +50,24 @@ CocoCaptionsSource::CocoCaptionsSource(const SourceOptions& options) : StoredRow
   std::vector<caption_lists::CocoImage> images;
   std::unordered_map<std::string, size_t> image_of;
   std::vector<caption_lists::CocoAnnotation> annotations;
-  for_each_json_item(options.path, {{"images",
-                                     [&](Json&& item) {
-                                       const std::string* name = text_of(item, "file_name");
-                                       if (name && item.contains("id")) {
-                                         image_of.emplace(identity_of(item["id"]), images.size());
-                                         images.push_back({item["id"], *name, {}});
-                                       } else {
-                                         images.emplace_back();
-                                       }
-                                     }},
-                                    {"annotations", [&](Json&& item) {
-                                       caption_lists::CocoAnnotation annotation;
-                                       if (item.is_object()) {
-                                         annotation.image = identity_of(caption_lists::value_of(item, "image_id"));
-                                         const auto caption = item.find("caption");
-                                         annotation.has_caption = caption != item.end() && caption->is_string();
-                                         if (annotation.has_caption) annotation.caption = caption->get<std::string>();
-                                       }
-                                       annotations.push_back(std::move(annotation));
-                                     }}});
+  const auto take_image = [&](Json&& item) {
+    const std::string* name = text_of(item, "file_name");
+    if (name && item.contains("id")) {
+      image_of.emplace(identity_of(item["id"]), images.size());
+      images.push_back({item["id"], *name, {}});
+    } else {
+      images.emplace_back();
+    }
+  };
+  const auto take_annotation = [&](Json&& item) {
+    auto& annotation = annotations.emplace_back();
+    if (!item.is_object()) return;
+    annotation.image = identity_of(caption_lists::value_of(item, "image_id"));
+    const auto caption = item.find("caption");
+    annotation.has_caption = caption != item.end() && caption->is_string();
+    if (annotation.has_caption) annotation.caption = caption->get<std::string>();
+  };
+  for_each_json_item(options.path, {{"images", take_image}, {"annotations", take_annotation}});
   for (size_t i = 0; i < annotations.size(); ++i) {
     const auto& annotation = annotations[i];
     const std::string place = concat(options.path, ": annotation ", i);

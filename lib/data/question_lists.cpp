@@ -205,7 +205,7 @@ AlbefVqaSource::AlbefVqaSource(const SourceOptions& options)
       sample.key = row_key(rows());
       if (const auto id = item.find("question_id"); id != item.end() && (id->is_string() || id->is_number_integer())) {
         sample.meta["question_id"] = *id;
-        sample.key = id->is_string() ? id->get<std::string>() : id->dump();
+        if (const std::string key = id->is_string() ? id->get<std::string>() : id->dump(); !key.empty()) sample.key = key;
       }
       sample.question = *question;
       sample.image_index = index_of.emplace(*dataset + " " + *image, static_cast<int64_t>(index_of.size())).first->second;

@@ -41,22 +41,23 @@ struct Instances {
   std::unordered_map<int64_t, Picture> pictures;
 
   explicit Instances(const std::filesystem::path& file) {
-    for_each_json_item(file, {{"images",
-                               [this](Json&& item) {
-                                 const auto id = integer_of(item, "id");
-                                 const std::string* name = text_of(item, "file_name");
-                                 if (id && name)
-                                   pictures[*id] = {*name, item.value("width", Json()), item.value("height", Json())};
-                               }},
-                              {"annotations", [this](Json&& item) {
-                                 const auto id = integer_of(item, "id");
-                                 if (!id) return;
-                                 Corners box = four_numbers(item, "bbox");
-                                 if (box) *box = {(*box)[0], (*box)[1], (*box)[0] + (*box)[2], (*box)[1] + (*box)[3]};
-                                 if (box && !(item["bbox"][2].get<double>() > 0 && item["bbox"][3].get<double>() > 0))
-                                   box.reset();
-                                 boxes[*id] = box;
-                               }}});
+    const auto take_picture = [this](Json&& item) {
+      const auto id = integer_of(item, "id");
+      const std::string* name = text_of(item, "file_name");
+      if (id && name) pictures[*id] = {*name, item.value("width", Json()), item.value("height", Json())};
+    };
+    const auto take_box = [this](Json&& item) {
+      const auto id = integer_of(item, "id");
+      if (!id) return;
+      Corners box = four_numbers(item, "bbox");  // x, y, width, height
+      if (box && !((*box)[2] > 0 && (*box)[3] > 0)) box.reset();
+      if (box) *box = {(*box)[0], (*box)[1], (*box)[0] + (*box)[2], (*box)[1] + (*box)[3]};
+      // Far from zero a small width gets lost, and the sum of large numbers is infinite.
+      if (box && !((*box)[2] > (*box)[0] && (*box)[3] > (*box)[1] && std::isfinite((*box)[2]) && std::isfinite((*box)[3])))
+        box.reset();
+      boxes[*id] = box;
+    };
+    for_each_json_item(file, {{"images", take_picture}, {"annotations", take_box}});
   }
 };
 
