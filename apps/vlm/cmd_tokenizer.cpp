@@ -101,8 +101,7 @@ void add_encode(CLI::App& parent) {
         }
       });
   add_model_options(command, *options);
-  // Without this, "[CLS] a cat [SEP]" would be taken for a list in brackets.
-  command->add_option("text", options->texts, "Texts")->required()->expected(1, 1 << 20)->allow_extra_args(false);
+  command->add_option("text", options->texts, "Texts")->required();
   command
       ->add_option("--context-length", options->context_length,
                    "With specials, cut and filled up to this length, as a model gets them")

@@ -100,14 +100,15 @@ TEST(TokenizerJson, EveryFamilyIsToldByItsModelAndEncodes) {
   EXPECT_EQ(bytes->encode_padded("cat", 3), (std::vector<int64_t>{259, 258, 260}));
   const auto words = loaded({{"normalizer", {{"type", "BertNormalizer"}, {"lowercase", true}}},
                              {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
-                             {"added_tokens", {{{"id", 5}, {"content", "[DEC]"}}}},
+                             {"added_tokens", nlohmann::json::parse(R"([{"id": 5, "content": "[DEC]"}])")},
                              {"model", {{"type", "WordPiece"}, {"vocab", {{"[UNK]", 0}, {"[CLS]", 1}, {"[SEP]", 2}, {"cat", 3}, {"##s", 4}}}}}});
   EXPECT_EQ(words->encode("[DEC] Cats"), (std::vector<int64_t>{5, 3, 4}));
   const nlohmann::json unigram = {
       {"pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "\xE2\x96\x81"}, {"prepend_scheme", "always"}}},
-      {"post_processor", {{"type", "TemplateProcessing"}, {"single", {{{"Sequence", {{"id", "A"}}}}, {{"SpecialToken", {{"id", "</s>"}}}}}}}},
-      {"added_tokens", {{{"id", 0}, {"content", "<pad>"}}, {{"id", 1}, {"content", "</s>"}}, {{"id", 6}, {"content", "<extra>"}, {"special", false}}}},
-      {"model", {{"type", "Unigram"}, {"unk_id", 2}, {"vocab", {{"<pad>", 0.0}, {"</s>", 0.0}, {"<unk>", 0.0}, {"\xE2\x96\x81" "cat", -1.0}, {"s", -2.0}, {"\xE2\x96\x81", -3.0}}}}}};
+      {"post_processor", {{"type", "TemplateProcessing"}, {"single", nlohmann::json::parse(R"([{"Sequence": {"id": "A"}}, {"SpecialToken": {"id": "</s>"}}])")}}},
+      {"added_tokens", nlohmann::json::parse(R"([{"id": 0, "content": "<pad>"}, {"id": 1, "content": "</s>"},
+                                                {"id": 6, "content": "<extra>", "special": false}])")},
+      {"model", {{"type", "Unigram"}, {"unk_id", 2}, {"vocab", nlohmann::json::parse(R"([["<pad>", 0], ["</s>", 0], ["<unk>", 0], ["\u2581cat", -1], ["s", -2], ["\u2581", -3]])")}}}};
   const auto pieces = loaded(unigram);
   EXPECT_EQ(pieces->family(), "sentencepiece");
   EXPECT_EQ(pieces->encode("cats cat"), (std::vector<int64_t>{3, 4, 3}));
