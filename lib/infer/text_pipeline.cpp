@@ -85,7 +85,7 @@ std::vector<GeneratedText> TextPipeline::texts_of(const Tensor& ids, const std::
       if (row[k] != tokens.begin && row[k] != tokens.pad) text.ids.push_back(row[k]);
     }
     text.score = scores.empty() ? 0 : scores[static_cast<size_t>(i)];
-    if (tokenizer_) text.text = tokenizer_->decode(text.ids);
+    if (tokenizer_) text.text = tokenizer_->caption_of(text.ids);
     while (!text.text.empty() && text.text.back() == ' ') text.text.pop_back();
     text.text.erase(0, std::min(text.text.find_first_not_of(' '), text.text.size()));
     out.push_back(std::move(text));

@@ -30,6 +30,11 @@ __attribute__((target("avx2,fma"))) void tile(const float* x, const float* w, co
   const float* row = w + n * in;
   int64_t k = 0;
   for (; k + 8 <= in; k += 8) {
+    // The rows of the next tile are fetched while these are multiplied: memory is what bounds this loop.
+    if (M >= 3 && k % 16 == 0) {
+#pragma GCC unroll 8
+      for (int j = 0; j < W; ++j) _mm_prefetch(reinterpret_cast<const char*>(row + (j + W) * in + k), _MM_HINT_T0);
+    }
     __m256 weight[W];
 #pragma GCC unroll 8
     for (int j = 0; j < W; ++j) weight[j] = _mm256_loadu_ps(row + j * in + k);
