@@ -72,7 +72,7 @@ TEST(DecodeImage, TakesDamagedExifForNone) {
 }
 
 TEST(DecodeImage, RefusesEveryFileThatEndsEarlyAndPrintsNothing) {
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   for (const std::string& file : all_picture_files()) {
     const ImageSize size = read_image_size(file);
     int decoded = 0;
@@ -91,7 +91,7 @@ TEST(DecodeImage, RefusesEveryFileThatEndsEarlyAndPrintsNothing) {
     }
     EXPECT_EQ(decode_image(file).height, size.height);
   }
-  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
 }
 
 TEST(DecodeImage, FillsATruncatedJpegWithGreyWhereThatIsAllowed) {
@@ -110,7 +110,7 @@ TEST(DecodeImage, FillsATruncatedJpegWithGreyWhereThatIsAllowed) {
 
 TEST(DecodeImage, SurvivesDamagedBytes) {
   SplitMix64 random(11);
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   for (const std::string& file : all_picture_files()) {
     for (int trial = 0; trial < 60; ++trial) {
       std::string damaged = file;
@@ -123,7 +123,7 @@ TEST(DecodeImage, SurvivesDamagedBytes) {
       }
     }
   }
-  testing::internal::GetCapturedStderr();  // a damaged compressed stream may make a codec speak
+  ::testing::internal::GetCapturedStderr();  // a damaged compressed stream may make a codec speak
 }
 
 TEST(DecodeImage, RefusesAHugePictureByItsHeaderAlone) {
@@ -219,10 +219,10 @@ TEST(DecodeImage, CutsSixteenBitsByTheRuleThatIsAskedFor) {
 }
 
 TEST(DecodeImage, PassesOverPngChunksThatAreNotThePicture) {
-  testing::internal::CaptureStderr();
+  ::testing::internal::CaptureStderr();
   const std::string noise = png_chunk("gAMA", "\0\0\0\x01"s) + png_chunk("iCCP", "not a profile") + png_chunk("tEXt", "a") + png_chunk("eXIf", "II");
   EXPECT_EQ(decode_image(png_file(2, 1, 8, 0, {"\x07\x09"s}, noise)).pixels, (std::vector<uint8_t>{7, 7, 7, 9, 9, 9}));
-  EXPECT_EQ(testing::internal::GetCapturedStderr(), "");
+  EXPECT_EQ(::testing::internal::GetCapturedStderr(), "");
   std::string broken = png_file(2, 1, 8, 0, {"\x07\x09"s});
   broken[broken.size() - 12 - 7] ^= 1;  // inside the data chunk
   EXPECT_THROW(decode_image(broken), Error);
