@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <fstream>
 #include <functional>
 #include <sstream>
 
@@ -48,7 +49,8 @@ std::vector<double> timed(const std::function<void()>& step, double seconds) {
 
 /// Seconds since this process was started, by the clock of the kernel.
 double process_age() {
-  const std::string stat = read_file("/proc/self/stat");
+  std::string stat;
+  std::getline(std::ifstream("/proc/self/stat"), stat);
   std::istringstream fields(stat.substr(stat.rfind(')') + 1));
   std::string field;
   for (int i = 3; i <= 22; ++i) fields >> field;  // the 22nd: start time in clock ticks since boot

@@ -12,6 +12,7 @@
 #include "vlm/io/torch_checkpoint.h"
 #include "vlm/io/weight_index.h"
 #include "vlm/io/weights.h"
+#include "vlm/models/generator.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/text/tokenizer.h"
 
@@ -111,11 +112,20 @@ nlohmann::ordered_json of_model(const fs::path& folder, const std::string& arch)
   out["parameters"] = numbers;
   out["can"] = nlohmann::ordered_json::array();
   if (const auto* encoder = dynamic_cast<const DualEncoder*>(loaded.model.get())) {
-    out["can"] = {"classify", "search", "eval retrieval", "eval zeroshot"};
+    out["can"] = {"classify", "embed", "index", "search", "eval retrieval", "eval zeroshot"};
     out["image_size"] = {encoder->image_size().first, encoder->image_size().second};
     out["context_length"] = encoder->context_length();
     out["logit_scale"] = encoder->logit_scale().item<double>();
   }
+  if (const auto* pictures = dynamic_cast<const PictureModel*>(loaded.model.get())) out["image_size"] = {pictures->picture_size().first, pictures->picture_size().second};
+  const auto can = [&](bool able, const char* command) {
+    if (able) out["can"].push_back(command);
+  };
+  can(dynamic_cast<const Captioner*>(loaded.model.get()), "caption");
+  can(dynamic_cast<const Captioner*>(loaded.model.get()), "eval caption");
+  can(dynamic_cast<const Answerer*>(loaded.model.get()), "vqa");
+  can(dynamic_cast<const Answerer*>(loaded.model.get()), "eval vqa");
+  can(dynamic_cast<const Matcher*>(loaded.model.get()) || dynamic_cast<const DualEncoder*>(loaded.model.get()), "match");
   out["weights"] = loaded.weights.string();
   out["weights_fit"] = loaded.report.clean();
   if (!loaded.report.clean()) {

@@ -58,7 +58,9 @@ std::string read_file(const std::filesystem::path& file, uintmax_t limit) {
   std::ifstream in(file, std::ios::binary);
   if (!in) fail("cannot open ", file.string(), ": ", std::strerror(errno));
   in.seekg(0, std::ios::end);
-  const auto size = static_cast<uintmax_t>(in.tellg());
+  const std::streamoff end = in.tellg();
+  if (!in || end < 0) fail(file.string(), " is no plain file (a pipe or a device has no size); save it to a file first");
+  const auto size = static_cast<uintmax_t>(end);
   if (size > limit) fail(file.string(), " is ", size, " bytes large; at most ", limit, " are read");
   std::string content(size, '\0');
   in.seekg(0);
