@@ -1,3 +1,5 @@
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/sigmoid.h>
 #include <c10/core/InferenceMode.h>
 
