@@ -29,7 +29,7 @@ namespace {
 /// from the decoding ones: with two cores an epoch then takes more than twice as long. OpenMP reads this setting when it is
 /// loaded, so the command starts itself once more with it.
 void wait_passively(int argc, char** argv) {
-  static constexpr const char* busy[] = {"pretrain", "eval", "search", "classify", "report", "caption", "vqa", "match"};
+  static constexpr const char* busy[] = {"pretrain", "eval", "embed", "index", "search", "classify", "report", "caption", "vqa", "match"};
   if (argc < 2 || std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
   for (const char* name : busy) {
     if (std::strcmp(argv[1], name) != 0) continue;
@@ -63,6 +63,8 @@ int main(int argc, char** argv) {
   add_pretrain(app);
   add_eval(app);
   add_classify(app);
+  add_embed(app);
+  add_index(app);
   add_search(app);
   add_caption(app);
   add_vqa(app);
