@@ -20,6 +20,7 @@ packages=(
   g++ cmake ninja-build ccache mold git pkg-config
   libopencv-core-dev libopencv-imgproc-dev libopencv-imgcodecs-dev libjpeg62-turbo-dev libgif-dev
   libsentencepiece-dev libutf8proc-dev libpugixml-dev libarchive-dev zlib1g-dev
+  libfaiss-dev
   libcli11-dev libyaml-cpp-dev nlohmann-json3-dev
   libgloo-dev
   libgtest-dev

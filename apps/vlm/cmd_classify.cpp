@@ -1,5 +1,4 @@
-#include <ATen/TensorOperators.h>
-#include <ATen/ops/matmul.h>
+#include <ATen/ops/sigmoid.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/topk.h>
 #include <c10/core/InferenceMode.h>
@@ -57,12 +56,16 @@ void run(const Options& options) {
       });
   const int64_t top = std::min<int64_t>(options.top, static_cast<int64_t>(classes.size()));
   auto json = nlohmann::ordered_json::array();
-  std::vector<std::vector<std::string>> table = {{"picture", "class", "probability"}};
+  // SigLIP's loss judges every pair of picture and text alone, CLIP's a picture among texts.
+  const bool sigmoid = pipeline.encoder().logit_bias().defined();
+  const char* const activation = sigmoid ? "sigmoid" : "softmax";
+  std::vector<std::vector<std::string>> table = {{"picture", "class", concat("probability (", activation, ")")}};
   if (vectors.defined()) {
-    const Tensor probabilities = at::softmax(at::matmul(vectors, classifier) * pipeline.encoder().logit_scale(), 1);  // [N, C]
+    const Tensor logits = pipeline.logits(vectors, classifier.t());                           // [N, C]
+    const Tensor probabilities = sigmoid ? at::sigmoid(logits) : at::softmax(logits, 1);
     const auto [best, index] = probabilities.topk(top, 1);
     for (int64_t i = 0; i < vectors.size(0); ++i) {
-      nlohmann::ordered_json entry = {{"picture", kept[static_cast<size_t>(i)]}, {"classes", nlohmann::ordered_json::array()}};
+      nlohmann::ordered_json entry = {{"picture", kept[static_cast<size_t>(i)]}, {"activation", activation}, {"classes", nlohmann::ordered_json::array()}};
       for (int64_t k = 0; k < top; ++k) {
         const std::string& name = classes[static_cast<size_t>(index[i][k].item<int64_t>())];
         const double probability = best[i][k].item<double>();
@@ -88,7 +91,7 @@ void add_classify(CLI::App& app) {
                                   "vlm classify --model clip-vit-b32 --classes 'cat, dog, bird' photos/*.jpg", [options] { classify::run(*options); });
   options->model.add_to(*command);
   command->add_option("pictures", options->pictures, "Pictures, folders or patterns")->required();
-  auto* classes = command->add_option("--classes", options->classes, "Class names, separated by commas");
+  auto* classes = command->add_option("--classes,--labels", options->classes, "Class names, separated by commas");
   auto* classnames = command->add_option("--classnames", options->classnames, "File with one class name a line")->excludes(classes);
   command->add_option("--template", options->prompts, "Text around a class name, which goes in place of {} (may be given several times)")->allow_extra_args(false)->capture_default_str();
   command->add_option("--templates", options->templates, "File with one such text a line");

@@ -1,102 +1,205 @@
-#include <ATen/ops/matmul.h>
-#include <ATen/ops/topk.h>
+#include <ATen/ops/cat.h>
 #include <c10/core/InferenceMode.h>
 
 #include <cstdio>
 
 #include "command.h"
+#include "html.h"
 #include "model_options.h"
 #include "output.h"
+#include "picture_input.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
-#include "vlm/core/progress.h"
-#include "vlm/io/safetensors.h"
+#include "vlm/core/strings.h"
+#include "vlm/data/image_encode.h"
+#include "vlm/infer/fingerprint.h"
+#include "vlm/infer/vector_index.h"
+#include "vlm/io/atomic_file.h"
 
 namespace vlm::apps {
 
 namespace search {
 
+namespace fs = std::filesystem;
+
 struct Options {
   ModelFlags model;
-  std::string query, index;
+  PictureInput input;
   std::vector<std::string> pictures;
-  int64_t top = 5;
+  std::string index, queries, html;
+  int64_t top = 5, probes = 0;
 };
 
-struct Index {
-  Tensor vectors;                  // [N, E]
-  std::vector<std::string> names;
+struct Query {
+  std::string text;  ///< or the picture's file
+  bool picture = false;
 };
 
-/// Names travel in the file's metadata, as a JSON list.
-Index read_index(const std::string& file) {
-  const SafetensorsFile stored(file);
-  const auto names = stored.metadata().find("names");
-  if (names == stored.metadata().end() || !stored.tensors().count("vectors")) fail(file, " is no index of 'vlm search' (no vectors or no names in it)");
-  Index out{stored.tensor("vectors"), nlohmann::json::parse(names->second).get<std::vector<std::string>>()};
-  if (out.vectors.dim() != 2 || out.vectors.size(0) != static_cast<int64_t>(out.names.size())) fail(file, ": as many vectors as names are needed");
+struct Answer {
+  Query query;
+  std::vector<Hit> hits;
+};
+
+bool is_file(const std::string& text) {
+  std::error_code error;
+  return fs::is_regular_file(text, error);
+}
+
+/// Without --picture and --queries the first argument is what to look for. The rest are places to look in.
+std::vector<Query> take_queries(Options& options) {
+  std::vector<Query> out;
+  for (const auto& picture : options.pictures) out.push_back({picture, true});
+  if (!options.queries.empty()) {
+    for (const auto& line : read_lines(options.queries)) out.push_back({line, is_file(line)});
+  }
+  auto& arguments = options.input.arguments;
+  if (out.empty()) {
+    if (arguments.empty()) fail_usage("say what to look for: a text, a picture's file, --picture FILE or --queries FILE");
+    out.push_back({arguments[0], is_file(arguments[0])});
+    arguments.erase(arguments.begin());
+  }
   return out;
 }
 
-Index embed(const Options& options, const DualEncoderPipeline& pipeline) {
-  const auto files = expand_pictures(options.pictures);
-  Progress bar("pictures", static_cast<int64_t>(files.size()), "pictures");
-  size_t at = 0;
-  Index out;
-  out.vectors = pipeline.embed_stream(
-      [&](Picture& picture) {
-        if (at == files.size()) return false;
-        picture = Picture::from_file(files[at++]);
-        bar.update(static_cast<int64_t>(at));
-        return true;
-      },
-      out.names, [](const std::string& name, const std::string& reason) { log_warning(name, " is left out: ", reason); });
-  if (!out.vectors.defined()) fail("none of the pictures could be read");
-  return out;
+Tensor embed_queries(const std::vector<Query>& queries, const DualEncoderPipeline& pipeline) {
+  std::vector<Tensor> rows;
+  for (const auto& query : queries) {
+    rows.push_back(query.picture ? pipeline.embed_pictures({Picture::from_file(query.text)}) : pipeline.embed_texts({query.text}));
+  }
+  return at::cat(rows);  // [Q, E]
 }
 
-void run(const Options& options) {
-  const bool stored = !options.index.empty() && options.pictures.empty();
-  if (options.pictures.empty() && options.index.empty()) fail_usage("name the pictures to search in, or an index with --index FILE");
+VectorIndex open_index(const Options& options, int64_t width, const IndexModel& model) {
+  if (fs::is_regular_file(options.index) && ends_with(options.index, ".safetensors")) {
+    fail(options.index, " was written by an earlier version or by vlm embed; make an index with: vlm index --model ",
+         options.model.model, " pictures --out NAME.index");
+  }
+  VectorIndex index = VectorIndex::open(options.index);
+  if (index.width() != width) {
+    fail(options.index, " was made by another model (", printable(index.model().name), "): its vectors have ", index.width(),
+         " numbers, those of ", model.name, " have ", width);
+  }
+  if (index.model().fingerprint != model.fingerprint) {
+    log_warning(options.index, " was made by another model (", printable(index.model().name), "); what is found may mean nothing");
+  }
+  return index;
+}
+
+VectorIndex embed_index(const Options& options, const DualEncoderPipeline& pipeline, const IndexModel& model, int64_t width) {
+  VectorIndex index(width, model);
+  embed_pictures(pipeline, options.model, options.input, nullptr,
+                 [&](const Tensor& vectors, const std::vector<std::string>& names) { index.add(vectors, names); });
+  if (index.size() == 0) fail("none of the pictures could be read");
+  return index;
+}
+
+std::string similarity_text(float similarity) {
+  char text[16];
+  std::snprintf(text, sizeof text, "%.3f", static_cast<double>(similarity));
+  return text;
+}
+
+/// An <img>, or words in its place.
+std::string thumbnail(const PictureFinder& finder, const std::string& name) {
+  constexpr int side = 320;
+  const auto picture = finder.find(name);
+  if (!picture) return "<div class=\"gone\">the picture is not there any more</div>";
+  try {
+    DecodeOptions decode = picture->decode;
+    decode.alpha = Alpha::white;
+    const Image image = decode_image(picture->bytes, decode);
+    const int longest = std::max(image.height, image.width);
+    if (longest <= side) return html::picture(encode_jpeg(image), name);
+    const auto shrunk = [&](int size) { return std::max(1, static_cast<int>(int64_t(size) * side / longest)); };
+    return html::picture(encode_jpeg(resize_image(image, shrunk(image.height), shrunk(image.width))), name);
+  } catch (const Error& error) {
+    return "<div class=\"gone\">" + html::escape(error.what()) + "</div>";
+  }
+}
+
+void write_sheet(const Options& options, const VectorIndex& index, const std::vector<Answer>& answers) {
+  const PictureFinder finder(options.input);
+  std::string body = concat("<header><h1>Pictures found</h1><p>The most similar of ", index.size(), ", the best first.</p></header>");
+  for (const auto& [query, hits] : answers) {
+    body += "<section class=\"sheet\">";
+    if (query.picture) body += "<div class=\"asked\">" + thumbnail(finder, query.text) + "</div>";
+    body += "<h2>" + html::escape(query.text) + "</h2><div class=\"cards\">";
+    for (const auto& hit : hits) {
+      const std::string& name = index.names()[static_cast<size_t>(hit.row)];
+      body += "<div class=\"card\">" + thumbnail(finder, name) + "<ol><li><span title=\"" + html::escape(name) + "\">" +
+              html::escape(name) + "</span> <em>" + similarity_text(hit.similarity) + "</em></li></ol></div>";
+    }
+    body += "</div></section>";
+  }
+  write_file_atomically(options.html, html::page("Pictures found", body));
+}
+
+void print(const Options& options, const VectorIndex& index, const std::vector<Answer>& answers) {
+  const auto name_of = [&](const Hit& hit) -> const std::string& { return index.names()[static_cast<size_t>(hit.row)]; };
+  if (options.model.json) {
+    auto json = nlohmann::ordered_json::array();
+    for (const auto& [query, hits] : answers) {
+      nlohmann::ordered_json entry = {{"query", query.text}, {"kind", query.picture ? "picture" : "text"}};
+      auto& results = entry["results"] = nlohmann::ordered_json::array();
+      for (const auto& hit : hits) results.push_back({{"picture", name_of(hit)}, {"similarity", hit.similarity}});
+      json.push_back(std::move(entry));
+    }
+    return print_json(json);
+  }
+  const bool several = answers.size() > 1;
+  std::vector<std::vector<std::string>> table = {{"similarity", "picture"}};
+  if (several) table[0].insert(table[0].begin(), "query");
+  for (const auto& [query, hits] : answers) {
+    for (const auto& hit : hits) {
+      auto& row = table.emplace_back();
+      if (several) row.push_back(&hit == &hits.front() ? printable(query.text) : "");
+      row.push_back(similarity_text(hit.similarity));
+      row.push_back(printable(name_of(hit)));
+    }
+  }
+  print_table(table);
+  if (!options.html.empty()) std::printf("\n%s: open it in a browser\n", options.html.c_str());
+}
+
+void run(Options options) {
+  const std::vector<Query> queries = take_queries(options);
+  const bool direct = options.index.empty();
+  if (direct && !options.input.given()) fail_usage("name the pictures to search in, a data set with --data, or an index with --index");
+  if (!direct && !options.input.pictures().empty()) {
+    fail_usage("search in the index or in pictures; to add pictures to an index: vlm index --model ", options.model.model, " ",
+               options.input.pictures()[0], " --out ", options.index, " --add");
+  }
   const DualEncoderPipeline pipeline = options.model.load();
   const c10::InferenceMode inference;
-  const Index index = stored ? read_index(options.index) : embed(options, pipeline);
-  if (!stored && !options.index.empty()) {
-    write_safetensors(options.index, {{"vectors", index.vectors}}, {{"names", nlohmann::json(index.names).dump()}});
-    log_info("wrote ", options.index, " with ", index.names.size(), " pictures; search it with --index alone");
-  }
-  const Tensor query = pipeline.embed_texts({options.query});  // [1, E]
-  if (query.size(1) != index.vectors.size(1)) fail(options.index, " was made by another model: its vectors have ", index.vectors.size(1), " numbers, not ", query.size(1));
-  const auto [best, order] = at::matmul(index.vectors, query[0]).topk(std::min<int64_t>(options.top, index.vectors.size(0)));
-  auto json = nlohmann::ordered_json::array();
-  std::vector<std::vector<std::string>> table = {{"similarity", "picture"}};
-  for (int64_t k = 0; k < best.size(0); ++k) {
-    const std::string& name = index.names[static_cast<size_t>(order[k].item<int64_t>())];
-    const double score = best[k].item<double>();
-    char text[16];
-    std::snprintf(text, sizeof text, "%.3f", score);
-    json.push_back({{"picture", name}, {"similarity", score}});
-    table.push_back({text, name});
-  }
-  if (options.model.json) {
-    print_json(json);
-  } else {
-    print_table(table);
-  }
+  const IndexModel model{options.model.model, model_fingerprint(pipeline.model())};
+  const Tensor vectors = embed_queries(queries, pipeline);
+  const VectorIndex index =
+      direct ? embed_index(options, pipeline, model, vectors.size(1)) : open_index(options, vectors.size(1), model);
+  auto hits = index.search(vectors, options.top, options.probes);
+  std::vector<Answer> answers;
+  for (size_t i = 0; i < queries.size(); ++i) answers.push_back({queries[i], std::move(hits[i])});
+  if (!options.html.empty()) write_sheet(options, index, answers);
+  print(options, index, answers);
 }
 
 }  // namespace search
 
 void add_search(CLI::App& app) {
   auto options = std::make_shared<search::Options>();
-  CLI::App* command = add_command(app, "search", "Find pictures by a text",
-                                  "vlm search --model clip-vit-b32 \"a dog on a beach\" photos --index photos.safetensors",
+  CLI::App* command = add_command(app, "search", "Find pictures by a text or by another picture",
+                                  "vlm search --model clip-vit-b32 \"a dog on a beach\" --index photos.index --html found.html\n"
+                                  "  vlm search --model clip-vit-b32 --picture dog.jpg photos",
                                   [options] { search::run(*options); });
   options->model.add_to(*command);
-  command->add_option("query", options->query, "What to look for")->required();
-  command->add_option("pictures", options->pictures, "Pictures, folders or patterns to search in");
-  command->add_option("--index", options->index, "Keep the pictures' vectors in this file, or, without pictures, search in it");
-  command->add_option("--top", options->top, "Pictures shown")->capture_default_str()->check(CLI::PositiveNumber);
+  options->input.add_to(*command,
+                        "What to look for, a text or a picture's file (not with --picture or --queries); then pictures, folders "
+                        "or patterns to search in");
+  command->add_option("--index", options->index, "Search in this index (see vlm index); --data then says where a page finds pictures");
+  command->add_option("--picture", options->pictures, "Look for what is like this picture (may be given several times)")->allow_extra_args(false);
+  command->add_option("--queries", options->queries, "File with one text or picture's file a line");
+  command->add_option("--top", options->top, "Pictures shown for each query")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--probes,--nprobe", options->probes, "Clusters of an ivf index to look into (default: one in 32, at least 16)");
+  command->add_option("--html", options->html, "Also write a page with the pictures found");
 }
 
 }  // namespace vlm::apps

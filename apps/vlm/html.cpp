@@ -115,6 +115,9 @@ figcaption { font-size: 12px; line-height: 1.3; color: var(--faint); text-align:
 .card li em { font-style: normal; color: var(--faint); font-size: 12px; flex: none; }
 .card li.right { background: #e5f5ec; color: var(--right); font-weight: 600; }
 .own { font-size: 12px; color: var(--faint); padding: 4px 8px 0; }
+.sheet .card img { height: 200px; }
+.sheet .asked img { width: auto; max-width: 100%; height: 200px; object-fit: contain; margin-bottom: 12px; }
+.sheet .gone { height: 200px; display: grid; place-items: center; text-align: center; color: var(--faint); font-size: 13px; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 18px; }
 .chart svg { width: 100%; height: auto; }
 .chart text { font-size: 11px; fill: var(--faint); }

@@ -31,7 +31,7 @@ namespace {
 /// loaded, so the command starts itself once more with it. Decoding texts consists of thousands of short products: there the
 /// threads spin for a moment before they sleep.
 void wait_passively(int argc, char** argv) {
-  static constexpr const char* busy[] = {"pretrain", "eval", "search", "classify", "report"};
+  static constexpr const char* busy[] = {"pretrain", "eval", "embed", "index", "search", "classify", "report"};
   static constexpr const char* decoding[] = {"caption", "vqa", "match"};
   if (argc < 2 || std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
   const auto is_one_of = [&](const auto& names) {
@@ -71,6 +71,8 @@ int main(int argc, char** argv) {
   add_pretrain(app);
   add_eval(app);
   add_classify(app);
+  add_embed(app);
+  add_index(app);
   add_search(app);
   add_caption(app);
   add_vqa(app);

@@ -41,6 +41,17 @@ std::string percent(double share) {
   return text;
 }
 
+std::string printable(std::string_view text) {
+  std::string out;
+  for (size_t at = 0; at < text.size();) {
+    const size_t begin = at;
+    const char32_t c = next_code_point(text, at);
+    const bool control = c < 0x20 || (c >= 0x7f && c < 0xa0);
+    out += control ? "?" : text.substr(begin, at - begin);
+  }
+  return out;
+}
+
 void print_json(const nlohmann::ordered_json& value) {
   std::puts(value.dump(2, ' ', false, nlohmann::ordered_json::error_handler_t::replace).c_str());
 }

@@ -11,6 +11,8 @@ namespace vlm::apps {
 void print_table(const std::vector<std::vector<std::string>>& rows);
 /// "12.3 %" of a share.
 std::string percent(double share);
+/// Text of strangers (names out of files) for a terminal: control characters become '?'.
+std::string printable(std::string_view text);
 /// One JSON value on standard output, indented.
 void print_json(const nlohmann::ordered_json& value);
 /// Lines of a text file without empty ones; throws if it cannot be read.

@@ -13,6 +13,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
+#include "vlm/models/layers/packed_linear.h"
 
 namespace vlm {
 
@@ -44,7 +45,9 @@ ModelParts load_parts(const fs::path& path, const PipelineOptions& options) {
 
 DualEncoderPipeline DualEncoderPipeline::load(const fs::path& path, const PipelineOptions& options) {
   ModelParts parts = load_parts(path, options);
-  return DualEncoderPipeline(std::move(parts.model), std::move(parts.tokenizer), parts.preprocess, options);
+  DualEncoderPipeline out(std::move(parts.model), std::move(parts.tokenizer), parts.preprocess, options);
+  out.frozen_ = true;
+  return out;
 }
 
 DualEncoderPipeline::DualEncoderPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer,
@@ -69,7 +72,10 @@ Tensor DualEncoderPipeline::embed_stream(const ReadPicture& read, std::vector<st
   PictureStream stream(preprocess_, height, width, options_.batch_size, options_.threads, read, failed);
   std::vector<Tensor> vectors;
   PictureBatch batch;
+  int64_t batches = 0;
   while (stream.next(batch)) {
+    // One batch does not pay for laying the weights out, and weights that are still being trained must not be.
+    if (frozen_ && ++batches == 2) pack_for_inference(*model_);
     kept.insert(kept.end(), batch.names.begin(), batch.names.end());
     vectors.push_back(encoder_->embed_images(batch.pixels));
   }

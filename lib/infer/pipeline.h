@@ -65,6 +65,7 @@ class DualEncoderPipeline {
   std::shared_ptr<const Tokenizer> tokenizer_;
   Preprocess preprocess_;
   PipelineOptions options_;
+  bool frozen_ = false;  ///< loaded from files: nobody changes the weights
 };
 
 }  // namespace vlm
