@@ -126,8 +126,8 @@ void write_sheet(const Options& options, const VectorIndex& index, const std::ve
     body += "<h2>" + html::escape(query.text) + "</h2><div class=\"cards\">";
     for (const auto& hit : hits) {
       const std::string& name = index.names()[static_cast<size_t>(hit.row)];
-      body += "<div class=\"card\">" + thumbnail(finder, name) + "<ol><li><span title=\"" + html::escape(name) + "\">" +
-              html::escape(name) + "</span> <em>" + similarity_text(hit.similarity) + "</em></li></ol></div>";
+      body += "<div class=\"card\">" + thumbnail(finder, name) + "<div class=\"own\"><b>" + similarity_text(hit.similarity) + "</b> " +
+              html::escape(name) + "</div></div>";
     }
     body += "</div></section>";
   }

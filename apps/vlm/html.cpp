@@ -118,6 +118,7 @@ figcaption { font-size: 12px; line-height: 1.3; color: var(--faint); text-align:
 .sheet .card img { height: 200px; }
 .sheet .asked img { width: auto; max-width: 100%; height: 200px; object-fit: contain; margin-bottom: 12px; }
 .sheet .gone { height: 200px; display: grid; place-items: center; text-align: center; color: var(--faint); font-size: 13px; }
+.sheet .own { overflow-wrap: anywhere; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(400px, 1fr)); gap: 18px; }
 .chart svg { width: 100%; height: auto; }
 .chart text { font-size: 11px; fill: var(--faint); }
