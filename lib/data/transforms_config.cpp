@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/core/strings.h"
 #include "vlm/data/transforms.h"
 #include "vlm/io/atomic_file.h"
@@ -101,7 +102,7 @@ PreprocessOptions read_hf_preprocessor(const nlohmann::json& cfg) {
 
 PreprocessOptions load_preprocess(const std::filesystem::path& folder) {
   const auto parse = [](const std::filesystem::path& file) {
-    auto parsed = nlohmann::json::parse(read_file(file), nullptr, false);
+    auto parsed = parse_json(read_file(file));
     if (parsed.is_discarded()) fail(file.string(), ": not JSON");
     return parsed;
   };

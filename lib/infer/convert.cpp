@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/core/strings.h"
 #include "vlm/infer/preprocess_files.h"
 #include "vlm/infer/tokenizer_files.h"
@@ -30,7 +31,7 @@ using Json = nlohmann::ordered_json;
 constexpr uintmax_t max_config = 10'000'000;
 
 Json parse(const std::string& text, const std::string& name) {
-  auto out = Json::parse(text, nullptr, false);
+  auto out = parse_json<Json>(text);
   if (!out.is_object()) fail(name, ": not a JSON object");
   return out;
 }

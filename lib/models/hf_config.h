@@ -7,6 +7,7 @@
 #include <string>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 
 namespace vlm {
 
@@ -14,7 +15,7 @@ class HfConfig {
  public:
   /// `name` is the file, for messages.
   HfConfig(const std::string& text, std::string name) : name_(std::move(name)) {
-    json_ = nlohmann::json::parse(text, nullptr, false);
+    json_ = parse_json(text);
     if (!json_.is_object()) fail(name_, " is not a JSON object");
   }
 

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/core/strings.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/text/bert_tokenizer.h"
@@ -28,7 +29,7 @@ const std::vector<std::string> kNames = {
 
 nlohmann::json read_json(const fs::path& file) {
   if (!fs::exists(file)) return nlohmann::json::object();
-  auto json = nlohmann::json::parse(read_file(file, uintmax_t(1) << 26), nullptr, false);
+  auto json = parse_json(read_file(file, uintmax_t(1) << 26));
   if (!json.is_object()) fail(file.string(), ": not a JSON object");
   return json;
 }
