@@ -26,7 +26,7 @@ std::unique_ptr<const Processor> load(const std::string& bytes) {
       const auto status = processor->LoadFromSerializedProto(bytes);
       if (!status.ok()) problem = status.ToString();
     } catch (const std::exception& error) {
-      // Its trie of pieces throws, for a piece with a NUL in it for one.
+      // Its trie of pieces throws, for a piece that begins with NUL for one.
       problem = error.what();
     }
     if (!problem.empty()) fail(problem);

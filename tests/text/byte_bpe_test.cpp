@@ -100,7 +100,7 @@ TEST(TokenizerJson, EveryFamilyIsToldByItsModelAndEncodes) {
   EXPECT_EQ(bytes->encode_padded("cat", 3), (std::vector<int64_t>{259, 258, 260}));
   const auto words = loaded({{"normalizer", {{"type", "BertNormalizer"}, {"lowercase", true}}},
                              {"pre_tokenizer", {{"type", "BertPreTokenizer"}}},
-                             {"added_tokens", {{{"id", 5}, {"content", "[DEC]"}}}},
+                             {"added_tokens", nlohmann::json::array({{{"id", 5}, {"content", "[DEC]"}}})},
                              {"model", {{"type", "WordPiece"}, {"vocab", {{"[UNK]", 0}, {"[CLS]", 1}, {"[SEP]", 2}, {"cat", 3}, {"##s", 4}}}}}});
   EXPECT_EQ(words->encode("[DEC] Cats"), (std::vector<int64_t>{5, 3, 4}));
   const nlohmann::json unigram = {

@@ -87,8 +87,8 @@ TEST(Charsmap, AModelWithABadOneIsRefusedBeforeItsFirstText) {
   model.charsmap = table.bytes();
   EXPECT_THROW(make_sentencepiece(model.serialized()), Error);
   model.charsmap.clear();
-  model.add(std::string("a\0b", 3), -1);
-  EXPECT_THROW(make_sentencepiece(model.serialized()), Error) << "a piece with a NUL";
+  model.add(std::string("\0b", 2), -1);
+  EXPECT_THROW(make_sentencepiece(model.serialized()), Error) << "a piece that begins with NUL";
 }
 
 }  // namespace vlm
