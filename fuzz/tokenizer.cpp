@@ -18,7 +18,7 @@ std::shared_ptr<const Tokenizer> load(char kind, const std::filesystem::path& fi
   switch (kind) {
     case 'w': {
       auto pieces = read_bert_vocabulary(file);
-      BertOptions options;
+      BertTokenizerOptions options;
       options.lower_case = !has_cased_pieces(pieces);
       return make_bert_tokenizer(std::move(pieces), options);
     }

@@ -82,9 +82,9 @@ struct ModelTask {
 
   void add_to(CLI::App& command) {
     command.add_option("--config", config, "Model configuration (open_clip's model_cfg, JSON or YAML)")->required();
-    command.add_option("--batch", batch, "Pictures in a batch")->capture_default_str()->check(CLI::PositiveNumber);
+    command.add_option("--batch", batch, "Pictures in a batch")->capture_default_str()->check(at_least_one);
     command.add_option("--precision", precision, "fp32")->capture_default_str()->check(CLI::IsMember({"fp32"}));
-    command.add_option("--threads", threads, "Threads")->capture_default_str()->check(CLI::PositiveNumber);
+    command.add_option("--threads", threads, "Threads")->capture_default_str()->check(at_least_one);
     command.add_option("--seconds", seconds, "About how long to measure")->capture_default_str();
   }
   std::unique_ptr<Model> make() const {
@@ -228,9 +228,9 @@ void add_bench(CLI::App& app) {
                           : add_command(*command, "caption", "Captions of exactly --tokens ids for one picture", "vlm bench caption --model blip-base --beam 3",
                                         [task] { bench::caption(*task); });
     sub->add_option("--model", task->model, "Model folder")->required();
-    sub->add_option("--tokens", task->tokens, "Ids to decode")->capture_default_str()->check(CLI::PositiveNumber);
-    if (!whole) sub->add_option("--beam", task->beam, "Beams; 1: greedy")->capture_default_str()->check(CLI::PositiveNumber);
-    sub->add_option("--threads", task->threads, "Threads")->capture_default_str()->check(CLI::PositiveNumber);
+    sub->add_option("--tokens", task->tokens, "Ids to decode")->capture_default_str()->check(at_least_one);
+    if (!whole) sub->add_option("--beam", task->beam, "Beams; 1: greedy")->capture_default_str()->check(at_least_one);
+    sub->add_option("--threads", task->threads, "Threads")->capture_default_str()->check(at_least_one);
     if (!whole) sub->add_option("--seconds", task->seconds, "About how long to measure")->capture_default_str();
   }
   {
@@ -239,9 +239,9 @@ void add_bench(CLI::App& app) {
                                  [task] { bench::data(*task); });
     data->add_option("--tar", task->tar, "Shards to read")->required();
     data->add_option("--tokenizer", task->tokenizer, "Tokenizer file or folder (default: captions are not tokenised)");
-    data->add_option("--workers", task->workers, "Decoding threads")->capture_default_str()->check(CLI::PositiveNumber);
-    data->add_option("--batch", task->batch, "Pictures in a batch")->capture_default_str()->check(CLI::PositiveNumber);
-    data->add_option("--passes", task->passes, "Passes over the data")->capture_default_str()->check(CLI::PositiveNumber);
+    data->add_option("--workers", task->workers, "Decoding threads")->capture_default_str()->check(at_least_one);
+    data->add_option("--batch", task->batch, "Pictures in a batch")->capture_default_str()->check(at_least_one);
+    data->add_option("--passes", task->passes, "Passes over the data")->capture_default_str()->check(at_least_one);
   }
 }
 

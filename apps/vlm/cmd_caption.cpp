@@ -24,7 +24,9 @@ void run(Options options) {
   options.caption.legacy_coca = options.coca_beam == "legacy";
   const auto files = expand_pictures(options.pictures);
   const TextPipeline pipeline = options.model.load_text();
-  require<Captioner>(pipeline.model(), "caption", "it has no text decoder that reads a picture alone");
+  with_context(options.model.model, [&] {
+    require<Captioner>(pipeline.model(), "caption", "it has no text decoder that reads a picture alone; BLIP's captioners and CoCa have one");
+  });
   JsonLines results(options.out);
   auto json = nlohmann::ordered_json::array();
   size_t failed = 0;

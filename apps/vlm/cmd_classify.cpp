@@ -95,7 +95,7 @@ void add_classify(CLI::App& app) {
   auto* classnames = command->add_option("--classnames", options->classnames, "File with one class name a line")->excludes(classes);
   command->add_option("--template", options->prompts, "Text around a class name, which goes in place of {} (may be given several times)")->allow_extra_args(false)->capture_default_str();
   command->add_option("--templates", options->templates, "File with one such text a line");
-  command->add_option("--top", options->top, "Classes shown for each picture")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--top", options->top, "Classes shown for each picture")->capture_default_str()->check(at_least_one);
   command->callback([options, classes, classnames] {
     if (classes->count() + classnames->count() == 0) fail_usage("name the classes: --classes 'cat, dog' or --classnames FILE");
     classify::run(*options);

@@ -42,7 +42,7 @@ void add_data_shard(CLI::App& data) {
   command->add_option("--prefix", options->shards.prefix, "Shards are PREFIX-000000.tar, ...")->capture_default_str();
   command->add_option("--samples-per-shard", options->shards.samples_per_shard, "Samples in a shard")
       ->capture_default_str()
-      ->check(CLI::PositiveNumber);
+      ->check(at_least_one);
   command->add_option("--size", options->shards.bytes_per_shard, "A shard also ends at this size, as 500MB")
       ->transform(CLI::AsSizeValue(true));
   command->add_flag("--force", options->shards.force, "Replace shards of this prefix");

@@ -59,6 +59,7 @@ void retrieval(const Options& options) {
     json["data"] = options.data;
     json["model"] = options.model.model;
     json["merge_equal_texts"] = options.retrieval.merge_equal_texts;
+    json["all_captions"] = options.retrieval.all_captions;
     return print_json(json);
   }
   std::printf("%ld pictures, %ld texts%s, %ld skipped\n", static_cast<long>(report.images), static_cast<long>(report.texts),

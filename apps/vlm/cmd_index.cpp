@@ -116,7 +116,7 @@ void add_index(CLI::App& app) {
       ->capture_default_str();
   command->add_option("--save-every", options->save_every, "Seconds after which what is there is saved; --add goes on from there")
       ->capture_default_str()
-      ->check(CLI::NonNegativeNumber);
+      ->check(not_negative);
 }
 
 }  // namespace vlm::apps

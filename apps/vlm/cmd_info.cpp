@@ -12,6 +12,7 @@
 #include "vlm/io/torch_checkpoint.h"
 #include "vlm/io/weight_index.h"
 #include "vlm/io/weights.h"
+#include "vlm/io/atomic_file.h"
 #include "vlm/models/generator.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/text/tokenizer.h"
@@ -105,7 +106,7 @@ nlohmann::ordered_json of_model(const fs::path& folder, const std::string& arch)
   nlohmann::ordered_json out;
   const LoadedModel loaded = load_model(folder, ModelLoadOptions{.strict = false, .arch = arch});
   int64_t numbers = 0;
-  for (const auto& [name, tensor] : loaded.model->state()) numbers += tensor.numel();
+  for (const auto& [name, tensor] : loaded.model->trainable()) numbers += tensor.numel();
   out[fs::is_directory(folder) ? "folder" : "file"] = folder.string();
   out["layout"] = loaded.layout;
   out["family"] = loaded.model->family();
@@ -146,7 +147,11 @@ nlohmann::ordered_json of_model(const fs::path& folder, const std::string& arch)
   } catch (const Error& error) {
     out["preprocess"] = {{"problem", error.what()}};
   }
-  out["config"] = loaded.model->config();
+  try {
+    out["config"] = loaded.model->config();
+  } catch (const Error&) {  // open_clip has no name for every size that HF's files may have
+    out["config"] = nlohmann::ordered_json::parse(read_file(loaded.folder / "config.json"), nullptr, false);
+  }
   return out;
 }
 

@@ -197,7 +197,7 @@ void add_search(CLI::App& app) {
   command->add_option("--index", options->index, "Search in this index (see vlm index); --data then says where a page finds pictures");
   command->add_option("--picture", options->pictures, "Look for what is like this picture (may be given several times)")->allow_extra_args(false);
   command->add_option("--queries", options->queries, "File with one text or picture's file a line");
-  command->add_option("--top", options->top, "Pictures shown for each query")->capture_default_str()->check(CLI::PositiveNumber);
+  command->add_option("--top", options->top, "Pictures shown for each query")->capture_default_str()->check(at_least_one);
   command->add_option("--probes,--nprobe", options->probes, "Clusters of an ivf index to look into (default: one in 32, at least 16)");
   command->add_option("--html", options->html, "Also write a page with the pictures found");
 }

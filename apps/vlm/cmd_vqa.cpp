@@ -32,7 +32,9 @@ void run(Options options) {
   if (!options.answers.empty()) options.answer.answers = read_lines(options.answers);
   const auto files = expand_pictures(pictures);
   const TextPipeline pipeline = options.model.load_text();
-  require<Answerer>(pipeline.model(), "answer questions", "it has no decoder that reads a question");
+  with_context(options.model.model, [&] {
+    require<Answerer>(pipeline.model(), "answer questions", "it has no decoder that reads a question; BLIP's models for VQA have one");
+  });
   JsonLines results(options.out);
   auto json = nlohmann::ordered_json::array();
   size_t failed = 0;

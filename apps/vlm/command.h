@@ -12,6 +12,9 @@ namespace vlm::apps {
 CLI::App* add_command(CLI::App& app, const std::string& name, const std::string& description, const std::string& example,
                       std::function<void()> run);
 
+/// Checks of numbers whose messages a person can read.
+extern const CLI::Validator at_least_one, not_negative;
+
 /// Ends the command with this exit code after it has printed what it has to say.
 struct Exit {
   int code;

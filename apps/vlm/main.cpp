@@ -10,6 +10,7 @@
 #include "command.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
+#include "vlm/core/strings.h"
 #include "vlm/io/blas_check.h"
 
 namespace vlm::apps {
@@ -20,6 +21,50 @@ CLI::App* add_command(CLI::App& app, const std::string& name, const std::string&
   command->footer("Example:\n  " + example);
   if (run) command->callback(std::move(run));
   return command;
+}
+
+namespace limits {
+
+CLI::Validator number(const char* name, double least, const char* message) {
+  return CLI::Validator(
+      [least, message](const std::string& text) {
+        char* end = nullptr;
+        const double value = std::strtod(text.c_str(), &end);
+        return end != text.c_str() && *end == '\0' && value >= least ? std::string() : "must be " + std::string(message) + ", not " + text;
+      },
+      name);
+}
+
+}  // namespace limits
+
+const CLI::Validator at_least_one = limits::number(">=1", 1, "a number of at least 1");
+const CLI::Validator not_negative = limits::number(">=0", 0, "a number of at least 0");
+
+/// The nearest name to what was misspelt: of a command, or of an option of the command that was used.
+std::string suggestion(const CLI::App& app, int argc, char** argv) {
+  std::vector<std::string> known;
+  const CLI::App* at = &app;
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    if (word[0] != '-') {
+      const auto subcommands = at->get_subcommands([](const CLI::App*) { return true; });
+      if (subcommands.empty()) continue;
+      const auto it = std::find_if(subcommands.begin(), subcommands.end(), [&](const CLI::App* sub) { return sub->get_name() == word; });
+      if (it != subcommands.end()) {
+        at = *it;
+        continue;
+      }
+      for (const auto* sub : subcommands) known.push_back(sub->get_name());
+      return "there is no command '" + word + "'" + did_you_mean(word, known);
+    }
+    const std::string option = word.substr(0, word.find('='));
+    if (option.size() < 3 || option[1] != '-' || at->get_option_no_throw(option)) continue;
+    for (const auto* other : at->get_options()) {
+      for (const auto& name : other->get_lnames()) known.push_back("--" + name);
+    }
+    return "there is no option '" + option + "'" + did_you_mean(option, known);
+  }
+  return "";
 }
 
 }  // namespace vlm::apps
@@ -84,6 +129,12 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     return 0;
   } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() != 0) {
+      if (const std::string hint = suggestion(app, argc, argv); !hint.empty()) {
+        vlm::write_log(vlm::LogLevel::quiet, "error: ", hint, "; vlm COMMAND --help lists what there is");
+        return 2;
+      }
+    }
     const int code = app.exit(error);
     return code == 0 ? 0 : 2;
   } catch (const Exit& exit) {

@@ -9,7 +9,7 @@ void ModelFlags::add_to(CLI::App& command, int64_t batch) {
   command.add_option("--model", model, "Model folder, or a weight file (.safetensors, .pt, .bin)")->required();
   command.add_option("--arch", arch, "Architecture of a bare weight file, as ViT-B-32 or ViT-B-32-quickgelu");
   command.add_option("--tokenizer", tokenizer, "Tokenizer file or folder (default: the model folder)");
-  command.add_option("--batch-size", batch_size, "Pictures in a batch")->capture_default_str()->check(CLI::PositiveNumber);
+  command.add_option("--batch-size", batch_size, "Pictures in a batch")->capture_default_str()->check(at_least_one);
   command.add_option("--threads", threads, "Threads (default: all cores)");
   command.add_flag("--json", json, "Print JSON");
   command.add_flag("--allow-unfit-weights", allow_unfit, "Load what fits and warn about weights that are missing, unexpected or misshapen");

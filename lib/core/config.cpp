@@ -42,9 +42,13 @@ const Config::Node* Config::Node::find(std::string_view key) const {
 
 namespace {
 
+constexpr int deepest = 100;
+
+/// `room`: how many nodes more there may be. Every node but those that an alias repeats takes a character of the text.
 template <class Tree>
-Tree convert_yaml(const YAML::Node& yaml, const std::string& name, int depth = 0) {
-  if (depth > 100) fail_usage(name, ": nested more than 100 levels deep");
+Tree convert_yaml(const YAML::Node& yaml, const std::string& name, size_t& room, int depth = 0) {
+  if (depth > deepest) fail_usage(name, ": nested more than ", deepest, " levels deep");
+  if (room-- == 0) fail_usage(name, ": its aliases (*name) repeat themselves without end; write out what they stand for");
   Tree node;
   const auto mark = yaml.Mark();
   node.place = mark.line >= 0 ? concat(name, ":", mark.line + 1) : name;
@@ -54,16 +58,15 @@ Tree convert_yaml(const YAML::Node& yaml, const std::string& name, int depth = 0
     node.quoted = yaml.Tag() == "!";
   } else if (yaml.IsSequence()) {
     node.kind = Tree::Kind::list;
-    for (const auto& item : yaml) node.items.push_back(convert_yaml<Tree>(item, name, depth + 1));
+    for (const auto& item : yaml) node.items.push_back(convert_yaml<Tree>(item, name, room, depth + 1));
   } else if (yaml.IsMap()) {
     node.kind = Tree::Kind::map;
+    std::set<std::string> known;
     for (const auto& entry : yaml) {
       if (!entry.first.IsScalar()) fail_usage(node.place, ": a key must be a plain word");
       const std::string& key = entry.first.Scalar();
-      for (const auto& [known, value] : node.entries) {
-        if (known == key) fail_usage(name, ":", entry.first.Mark().line + 1, ": the key '", key, "' stands twice");
-      }
-      node.entries.push_back({key, convert_yaml<Tree>(entry.second, name, depth + 1)});
+      if (!known.insert(key).second) fail_usage(name, ":", entry.first.Mark().line + 1, ": the key '", key, "' stands twice");
+      node.entries.push_back({key, convert_yaml<Tree>(entry.second, name, room, depth + 1)});
       node.entries.back().node.place = concat(name, ":", entry.first.Mark().line + 1);
     }
   }
@@ -77,6 +80,9 @@ YAML::Node parse_yaml(const std::string& text, const std::string& name) {
     fail_usage(name, ":", error.mark.line + 1, ":", error.mark.column + 1, ": ", error.msg);
   }
 }
+
+/// What a text has without aliases, and ordinary aliases with it.
+size_t most_nodes(const std::string& text) { return 2 * text.size() + 10'000; }
 
 bool parse_bool(const std::string& text, bool& value) {
   const std::string word = ascii_lower(text);
@@ -133,7 +139,8 @@ Config Config::parse(const std::string& text, const std::string& name) {
   const YAML::Node yaml = parse_yaml(text, name);
   if (!yaml.IsMap() && !yaml.IsNull()) fail_usage(name, ": expected keys and values at the top");
   Config config;
-  *config.node_ = convert_yaml<Node>(yaml, name);
+  size_t room = most_nodes(text);
+  *config.node_ = convert_yaml<Node>(yaml, name, room);
   return config;
 }
 
@@ -144,7 +151,9 @@ void Config::override_with(const std::vector<std::string>& assignments) {
       fail_usage("'", assignment, "' is not an override; write it as key.subkey=value, as in train.lr=1e-4");
     }
     Node* node = node_.get();
-    for (const auto& key : split(std::string_view(assignment).substr(0, equals), ".")) {
+    const auto keys = split(std::string_view(assignment).substr(0, equals), ".");
+    if (std::ssize(keys) > deepest) fail_usage("an override's key has ", keys.size(), " parts; at most ", deepest, " are read");
+    for (const auto& key : keys) {
       if (key.empty()) fail_usage("'", assignment, "' has an empty part in its key");
       if (node->kind == Node::Kind::null) node->kind = Node::Kind::map;
       if (node->kind != Node::Kind::map) fail_usage("'", assignment, "': what stands before '", key, "' is a value, not a section");
@@ -156,7 +165,9 @@ void Config::override_with(const std::vector<std::string>& assignments) {
       node = next;
     }
     const std::string place = "override '" + assignment + "'";
-    *node = convert_yaml<Node>(parse_yaml(assignment.substr(equals + 1), place), place);
+    const std::string value = assignment.substr(equals + 1);
+    size_t room = most_nodes(value);
+    *node = convert_yaml<Node>(parse_yaml(value, place), place, room);
     node->place = place;
   }
 }

@@ -60,7 +60,7 @@ std::vector<std::string> parse_csv_record(std::string_view record, char separato
 
 std::vector<CsvRecord> find_csv_records(const RandomBytes& bytes, char separator) {
   std::vector<CsvRecord> records;
-  std::string chunk(1 << 20, '\0');
+  std::string chunk(std::min<uint64_t>(1 << 20, bytes.size()), '\0');
   CsvRecord current{0, 0, 1};
   int64_t line = 1;
   bool field_start = true, quoted = false, closed = false;

@@ -7,6 +7,7 @@
 #include <fstream>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/text/unicode.h"
 
 namespace vlm {
@@ -242,13 +243,8 @@ JsonShape read_json_shape(const std::filesystem::path& file, const std::function
 }
 
 nlohmann::json parse_json_line(std::string_view line) {
-  bool too_deep = false;
-  const auto watch = [&](int depth, nlohmann::json::parse_event_t, nlohmann::json&) {
-    too_deep = too_deep || depth > static_cast<int>(json_items::deepest);
-    return !too_deep;
-  };
-  auto json = nlohmann::json::parse(line.begin(), line.end(), watch, false);
-  return too_deep ? nlohmann::json(nlohmann::json::value_t::discarded) : json;
+  if (!is_shallow_json(line, json_items::deepest)) return nlohmann::json(nlohmann::json::value_t::discarded);
+  return nlohmann::json::parse(line.begin(), line.end(), nullptr, false);
 }
 
 const std::string* text_of(const nlohmann::json& row, const char* key) {

@@ -43,7 +43,7 @@ LineFile::LineFile(const fs::path& file, bool keep_index) : file_(file), bytes_(
 }
 
 void LineFile::make_index() {
-  std::string chunk(4 << 20, '\0');
+  std::string chunk(std::min<uint64_t>(4 << 20, bytes_->size()), '\0');
   bool at_start = true;
   for (uint64_t at = 0; at < bytes_->size();) {
     const size_t got = bytes_->read_at(at, chunk.data(), chunk.size());

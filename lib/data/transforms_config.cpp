@@ -1,6 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/core/strings.h"
 #include "vlm/data/transforms.h"
 #include "vlm/io/atomic_file.h"
@@ -101,14 +102,22 @@ PreprocessOptions read_hf_preprocessor(const nlohmann::json& cfg) {
 
 PreprocessOptions load_preprocess(const std::filesystem::path& folder) {
   const auto parse = [](const std::filesystem::path& file) {
-    auto parsed = nlohmann::json::parse(read_file(file), nullptr, false);
+    auto parsed = parse_json(read_file(file));
     if (parsed.is_discarded()) fail(file.string(), ": not JSON");
     return parsed;
   };
   const auto hf = folder / "preprocessor_config.json", open_clip = folder / "open_clip_config.json";
   if (std::filesystem::exists(hf)) return with_context(folder.string(), [&] { return read_hf_preprocessor(parse(hf)); });
+  // Newer versions of transformers write one file for pictures and texts together.
+  const auto processor = folder / "processor_config.json";
+  if (std::filesystem::exists(processor)) {
+    const auto both = parse(processor);
+    if (both.is_object() && both.contains("image_processor")) {
+      return with_context(processor.string(), [&] { return read_hf_preprocessor(both["image_processor"]); });
+    }
+  }
   if (std::filesystem::exists(open_clip)) return with_context(folder.string(), [&] { return read_open_clip_preprocess(parse(open_clip)); });
-  fail(folder.string(), ": neither preprocessor_config.json nor open_clip_config.json says how pictures are prepared");
+  fail(folder.string(), ": neither preprocessor_config.json, processor_config.json nor open_clip_config.json says how pictures are prepared");
 }
 
 }  // namespace vlm

@@ -7,6 +7,7 @@
 #include <optional>
 #include <thread>
 
+#include "vlm/core/json.h"
 #include "vlm/core/log.h"
 #include "vlm/core/strings.h"
 #include "vlm/core/thread_pool.h"
@@ -98,7 +99,7 @@ void WebDatasetSource::compare_with_sizes() const {
   const auto file = folder / "sizes.json";
   std::error_code missing;
   if (!std::filesystem::exists(file, missing)) return compare_with_length(folder / "__len__");
-  const auto sizes = nlohmann::json::parse(read_file(file), nullptr, false);
+  const auto sizes = parse_json(read_file(file));
   if (!sizes.is_object())
     fail(file.string(), ": not an object of shard names and sizes; remove it or write the shards again");
   for (size_t i = 0; i < shards_.size(); ++i) {

@@ -7,6 +7,7 @@
 #include <unordered_set>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/eval/ngrams.h"
 #include "vlm/io/atomic_file.h"
 
@@ -86,7 +87,7 @@ DocumentFrequency count_document_frequency(const std::vector<std::vector<std::st
 }
 
 DocumentFrequency read_document_frequency(const std::filesystem::path& file) {
-  const auto json = nlohmann::json::parse(read_file(file, uintmax_t(1) << 31), nullptr, false);
+  const auto json = parse_json(read_file(file, uintmax_t(1) << 31));
   if (!json.is_object() || !json.contains("ref_len") || !json["ref_len"].is_number() || !json.contains("df") || !json["df"].is_object()) {
     fail(file.string(), ": not a file of document frequencies ({\"ref_len\": N, \"df\": {\"a dog\": 12, ...}}); Python pickles are not read");
   }

@@ -141,6 +141,22 @@ ZeroShotReport evaluate_zero_shot(const DualEncoderPipeline& pipeline, const Sou
   SampleStream stream(source, skips, "pictures", options.progress);
   ZeroShotReport report;
   report.classes = options.classes.empty() ? source.class_names() : options.classes;
+  if (report.classes.empty()) {
+    // Found out before anything is computed.
+    for (int64_t i = 0; i < source.size(); ++i) {
+      std::optional<Sample> first;
+      try {
+        first = source.describe_number(i);
+      } catch (const SampleError&) {
+        continue;
+      }
+      if (!first->label.has_value()) continue;
+      if (!first->meta.is_object() || !first->meta.contains("class")) {
+        fail_usage("the classes of ", source.name(), " have numbers but no names; give them with --classnames FILE");
+      }
+      break;
+    }
+  }
   std::vector<std::string> names, keys;
   std::vector<int64_t> numbers;
   const auto class_of = [](const Sample& sample) -> std::string {

@@ -144,7 +144,7 @@ Result siglip_tokenize(const Case& c) {
 }
 
 std::shared_ptr<const Tokenizer> bert_of(const Case& c) {
-  BertOptions options;
+  BertTokenizerOptions options;
   const auto specials = c.param<std::string>("special_tokens", "cls");
   if (specials != "cls" && specials != "cls_sep") fail("special_tokens is cls or cls_sep, not '", specials, "'");
   options.layout = specials == "cls" ? BertLayout::cls : BertLayout::cls_sep;

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/core/strings.h"
 #include "vlm/infer/preprocess_files.h"
 #include "vlm/infer/tokenizer_files.h"
@@ -30,7 +31,7 @@ using Json = nlohmann::ordered_json;
 constexpr uintmax_t max_config = 10'000'000;
 
 Json parse(const std::string& text, const std::string& name) {
-  auto out = Json::parse(text, nullptr, false);
+  auto out = parse_json<Json>(text);
   if (!out.is_object()) fail(name, ": not a JSON object");
   return out;
 }
@@ -192,6 +193,14 @@ ConvertReport run(const fs::path& source_path, const fs::path& target, const Con
     fail("there is no ", options.to, " layout for ", report.family, " models");
   }
 
+  Json written_config = config;
+  if (source.layout != options.to) {
+    const bool sizes = report.family == "siglip" && options.to == "hf";
+    written_config =
+        translated_config(report.family, config, source, options.to, sizes ? open_clip_siglip(source.tensors) : TensorMap());
+  } else if (options.to == "open_clip" && config.contains("model_cfg")) {
+    written_config = config["model_cfg"];
+  }
   // Weights, configuration and preprocessing are all translated before the first file is written.
   const TensorMap weights = with_context(source.weights.string(), [&] {
     TensorMap out = convert_names(source.tensors, has_hf_names(source.tensors) ? "hf" : "open_clip", options.to);
@@ -202,14 +211,6 @@ ConvertReport run(const fs::path& source_path, const fs::path& target, const Con
     }
     return out;
   });
-  Json written_config = config;
-  if (source.layout != options.to) {
-    const bool sizes = report.family == "siglip" && options.to == "hf";
-    written_config =
-        translated_config(report.family, config, source, options.to, sizes ? open_clip_siglip(source.tensors) : TensorMap());
-  } else if (options.to == "open_clip" && config.contains("model_cfg")) {
-    written_config = config["model_cfg"];
-  }
   if (report.family == "siglip" && source.layout != options.to) {
     report.notes.push_back(
         "HF computes the tanh form of GELU in the image tower, open_clip the exact one: features differ by about 1e-4");
@@ -218,7 +219,7 @@ ConvertReport run(const fs::path& source_path, const fs::path& target, const Con
   std::optional<PreprocessOptions> preprocess;
   if (source.folder.empty()) {
     if (source.layout == "open_clip") preprocess = read_open_clip_preprocess(config);
-  } else if (fs::exists(source.folder / "preprocessor_config.json") || source.layout == "open_clip") {
+  } else if (fs::exists(source.folder / "preprocessor_config.json") || fs::exists(source.folder / "processor_config.json") || source.layout == "open_clip") {
     preprocess = load_preprocess(source.folder);
   }
   if (preprocess && source.layout == "open_clip") {
@@ -248,6 +249,8 @@ ConvertReport run(const fs::path& source_path, const fs::path& target, const Con
     writer.weights(target / "model.safetensors", weights);
     writer.text(target / "config.json", written_config.dump(2) + "\n");
     if (preprocess) writer.text(target / "preprocessor_config.json", preprocess_json.dump(2) + "\n");
+    const fs::path generation = source.folder / "generation_config.json";
+    if (!source.folder.empty() && fs::exists(generation)) writer.text(target / "generation_config.json", read_file(generation));
     fs::remove(target / "open_clip_config.json");
   } else {
     Json both;

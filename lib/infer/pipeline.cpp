@@ -13,6 +13,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
+#include "vlm/core/strings.h"
 #include "vlm/models/layers/packed_linear.h"
 
 namespace vlm {
@@ -23,11 +24,28 @@ namespace pipeline {
 
 std::shared_ptr<const Tokenizer> find_tokenizer(const LoadedModel& loaded, const std::string& named) {
   if (!named.empty()) return load_tokenizer(named);
-  if (!loaded.folder.empty()) return load_tokenizer(loaded.folder);
+  if (!loaded.folder.empty()) {
+    try {
+      return load_tokenizer(loaded.folder);
+    } catch (const Error& error) {
+      fail_usage(error.what(), "; or name one with --tokenizer FILE");
+    }
+  }
   try {
     return load_tokenizer(loaded.weights.parent_path().empty() ? fs::path(".") : loaded.weights.parent_path());
   } catch (const Error&) {
     fail_usage(loaded.weights.string(), " is a bare weight file, and no tokenizer lies beside it; name one with --tokenizer FILE");
+  }
+}
+
+/// An id beyond the table of embeddings would be read from nowhere.
+void check_vocabulary(const Model& model, const Tokenizer& tokenizer) {
+  for (const auto& [name, tensor] : model.state()) {
+    if (!ends_with(name, "token_embedding.weight") && !ends_with(name, "word_embeddings.weight")) continue;
+    if (tokenizer.vocab_size() > tensor.size(0)) {
+      fail_usage("the tokenizer (", tokenizer.family(), ") has ", tokenizer.vocab_size(), " ids, the model knows ", tensor.size(0),
+                 ": it is another model's; name the right one with --tokenizer FILE");
+    }
   }
 }
 
@@ -38,6 +56,7 @@ ModelParts load_parts(const fs::path& path, const PipelineOptions& options) {
   if (!loaded.report.clean()) log_warning(loaded.weights.string(), ": the weights do not fit the model", loaded.report.text());
   ModelParts parts;
   parts.tokenizer = pipeline::find_tokenizer(loaded, options.tokenizer);
+  pipeline::check_vocabulary(*loaded.model, *parts.tokenizer);
   parts.preprocess = loaded.folder.empty() ? read_open_clip_preprocess(nlohmann::json::parse(loaded.open_clip_config)) : load_preprocess(loaded.folder);
   parts.model = std::move(loaded.model);
   return parts;

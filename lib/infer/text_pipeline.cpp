@@ -6,6 +6,7 @@
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <map>
 
 #include "vlm/core/error.h"
 #include "vlm/infer/coca_search.h"
@@ -121,7 +122,7 @@ std::vector<GeneratedText> TextPipeline::answer(const Tensor& pixels, const std:
   if (static_cast<int64_t>(questions.size()) != pixels.size(0)) fail("there are ", questions.size(), " questions for ", pixels.size(0), " pictures");
   const c10::InferenceMode inference;
   const GenerationTokens tokens = answerer.generation_tokens();
-  auto [ids, mask] = encode(questions);
+  const auto [ids, mask] = encode(questions);
   if (options.enc_token) {
     const auto enc = tokenizer().piece_to_id("[ENC]");
     if (!enc) fail("the tokenizer has no [ENC], which the original BLIP code puts in front of a question");
@@ -133,9 +134,21 @@ std::vector<GeneratedText> TextPipeline::answer(const Tensor& pixels, const std:
     for (const auto& answer : options.answers) allowed.push_back(tokenizer().encode(answer));
     search.allowed = allow_sequences(allowed, tokens.end);
   }
-  const auto state = answerer.begin_answer(pixels, ids, mask);
-  const Generated found = generate(*state, begin_prompt(pixels.size(0), tokens), {}, tokens, search);
-  return texts_of(found.ids, found.scores, tokens);
+  // Questions of one length go together: padding of the question would be seen by BLIP's decoder, and an answer must not
+  // depend on what else is asked.
+  std::map<int64_t, std::vector<int64_t>> by_length;
+  const Tensor lengths = mask.sum(1);
+  for (int64_t row = 0; row < ids.size(0); ++row) by_length[lengths[row].item<int64_t>()].push_back(row);
+  std::vector<GeneratedText> out(questions.size());
+  for (const auto& [length, members] : by_length) {
+    const Tensor rows = at::tensor(members, at::kLong);
+    const bool all = by_length.size() == 1;
+    const auto state = answerer.begin_answer(all ? pixels : pixels.index_select(0, rows), ids.index_select(0, rows).slice(1, 0, length), {});
+    const Generated found = generate(*state, begin_prompt(rows.size(0), tokens), {}, tokens, search);
+    auto texts = texts_of(found.ids, found.scores, tokens);
+    for (size_t i = 0; i < members.size(); ++i) out[static_cast<size_t>(members[i])] = std::move(texts[i]);
+  }
+  return out;
 }
 
 Tensor TextPipeline::embed_texts(const std::vector<std::string>& texts) const {

@@ -26,12 +26,15 @@ bool is_openai(const std::string& name) { return starts_with(name, "bpe_simple_v
 /// OpenAI's merges as the files of HF's CLIPTokenizer.
 std::vector<TokenizerFile> hf_clip(const fs::path& file, int64_t context_length) {
   const ClipVocabulary vocabulary = read_clip_merges(file);
+  // HF's files spell the two specials in their own way.
+  const std::string sot = "<|startoftext|>", eot = "<|endoftext|>";
   nlohmann::json vocab;
-  for (size_t id = 0; id < vocabulary.pieces.size(); ++id) vocab[vocabulary.pieces[id]] = id;
+  for (size_t id = 0; id < vocabulary.pieces.size(); ++id) {
+    const auto number = static_cast<int64_t>(id);
+    vocab[number == vocabulary.sot ? sot : number == vocabulary.eot ? eot : vocabulary.pieces[id]] = id;
+  }
   std::string merges = "#version: 0.2\n";
   for (const auto& [left, right] : vocabulary.merges) merges += left + " " + right + "\n";
-  const std::string sot = vocabulary.pieces[static_cast<size_t>(vocabulary.sot)],
-                    eot = vocabulary.pieces[static_cast<size_t>(vocabulary.eot)];
   const nlohmann::ordered_json config = {
       {"tokenizer_class", "CLIPTokenizer"}, {"bos_token", sot}, {"eos_token", eot}, {"unk_token", eot}, {"pad_token", eot},
       {"model_max_length", context_length}};

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 
 namespace vlm {
 
@@ -14,8 +15,13 @@ class HfConfig {
  public:
   /// `name` is the file, for messages.
   HfConfig(const std::string& text, std::string name) : name_(std::move(name)) {
-    json_ = nlohmann::json::parse(text, nullptr, false);
-    if (!json_.is_object()) fail(name_, " is not a JSON object");
+    json_ = parse_json(text);
+    if (json_.is_object()) return;
+    if (text.rfind("version https://git-lfs", 0) == 0) fail(name_, " is a Git LFS pointer, not the file itself: fetch it with 'git lfs pull'");
+    if (text.find_first_not_of(" \t\r\n") != std::string::npos && text[text.find_first_not_of(" \t\r\n")] == '<') {
+      fail(name_, " looks like a web page, not like JSON: the download went wrong");
+    }
+    fail(name_, " is not a JSON object");
   }
 
   /// The object under a key; empty where there is none.

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/core/registry.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/safetensors.h"
@@ -51,7 +52,7 @@ const Registry<Factory>& families() {
 
 /// "clip" where an HF configuration does not say.
 std::string hf_model_type(const std::string& text) {
-  const auto json = nlohmann::json::parse(text, nullptr, false);
+  const auto json = parse_json(text);
   return json.is_object() && json.contains("model_type") && json["model_type"].is_string() ? json["model_type"].get<std::string>() : "clip";
 }
 

@@ -89,7 +89,7 @@ ModelSource of_file(const fs::path& file, const std::string& arch) {
 }  // namespace model_source
 
 std::string model_folder_layout(const fs::path& folder) {
-  if (!fs::exists(folder)) fail("there is no model folder ", folder.string());
+  if (!fs::exists(folder)) fail_usage("there is no model folder ", folder.string());
   if (!fs::is_directory(folder))
     fail(folder.string(), " is a file; a model folder is needed (configuration, weights, tokenizer)");
   if (fs::exists(folder / model_source::open_clip_config)) return "open_clip";
@@ -112,7 +112,7 @@ fs::path model_weights_file(const fs::path& folder) {
 }
 
 ModelSource read_model_source(const fs::path& path, const std::string& arch) {
-  if (!fs::exists(path)) fail("there is no model folder or weight file ", path.string());
+  if (!fs::exists(path)) fail_usage("there is no model folder or weight file ", path.string());
   if (fs::is_directory(path)) {
     if (arch.empty()) return model_source::of_folder(path, {});
     if (model_source::has_config(path))

@@ -34,7 +34,7 @@ std::string replaced(std::string text, std::string_view from, std::string_view t
   return out.append(text, at, std::string::npos);
 }
 
-SpecialIds specials_of(const std::unordered_map<std::string, int64_t>& ids, const BertOptions& options) {
+SpecialIds specials_of(const std::unordered_map<std::string, int64_t>& ids, const BertTokenizerOptions& options) {
   const auto id = [&](const char* piece) {
     const auto it = ids.find(piece);
     return it == ids.end() ? int64_t(-1) : it->second;
@@ -61,7 +61,7 @@ std::unordered_map<std::string, int64_t> index(const std::vector<std::string>& p
 
 class BertTokenizer : public Tokenizer {
  public:
-  BertTokenizer(std::vector<std::string> pieces, const std::unordered_map<std::string, int64_t>& ids, const BertOptions& options)
+  BertTokenizer(std::vector<std::string> pieces, const std::unordered_map<std::string, int64_t>& ids, const BertTokenizerOptions& options)
       : Tokenizer("bert", bert::specials_of(ids, options)), options_(options), pieces_(std::move(pieces)), ids_(ids) {
     if (options_.longest_word < 1 || options_.continuation.empty()) fail("WordPiece needs a prefix for continuations and words of some length");
     for (const char* piece : bert::kSpecials) {
@@ -81,7 +81,8 @@ class BertTokenizer : public Tokenizer {
   /// Words separated by single spaces, before they are cut into pieces.
   std::string clean(std::string_view text) const override {
     std::vector<std::string> words;
-    for (const auto& segment : added_.split(text)) {
+    const std::string cleaned = clean_text(text, options_.clean);
+    for (const auto& segment : added_.split(cleaned)) {
       if (segment.id >= 0) {
         words.emplace_back(segment.text);
       } else {
@@ -93,7 +94,8 @@ class BertTokenizer : public Tokenizer {
 
   std::vector<int64_t> encode(std::string_view text) const override {
     std::vector<int64_t> ids;
-    for (const auto& segment : added_.split(text)) {
+    const std::string cleaned = clean_text(text, options_.clean);
+    for (const auto& segment : added_.split(cleaned)) {
       if (segment.id >= 0) {
         ids.push_back(segment.id);
       } else {
@@ -190,14 +192,14 @@ class BertTokenizer : public Tokenizer {
     }
   }
 
-  BertOptions options_;
+  BertTokenizerOptions options_;
   std::vector<std::string> pieces_;
   std::unordered_map<std::string, int64_t> ids_;
   AddedTokens added_;
   size_t longest_piece_ = 0;
 };
 
-std::shared_ptr<const Tokenizer> make_bert_tokenizer(std::vector<std::string> pieces, const BertOptions& options) {
+std::shared_ptr<const Tokenizer> make_bert_tokenizer(std::vector<std::string> pieces, const BertTokenizerOptions& options) {
   const auto ids = bert::index(pieces);
   return std::make_shared<BertTokenizer>(std::move(pieces), ids, options);
 }

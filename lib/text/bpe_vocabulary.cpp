@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/core/strings.h"
 #include "vlm/io/atomic_file.h"
 
@@ -101,7 +102,7 @@ std::vector<std::pair<std::string, std::string>> read_bpe_merges(const std::file
 }
 
 nlohmann::json read_json_object(const std::filesystem::path& file) {
-  auto json = nlohmann::json::parse(read_file(file, bpe_files::kLargestFile), nullptr, false);
+  auto json = parse_json(read_file(file, bpe_files::kLargestFile));
   if (!json.is_object()) fail(file.string(), ": not a JSON object");
   return json;
 }

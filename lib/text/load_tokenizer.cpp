@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/core/strings.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/text/bert_tokenizer.h"
@@ -28,7 +29,7 @@ const std::vector<std::string> kNames = {
 
 nlohmann::json read_json(const fs::path& file) {
   if (!fs::exists(file)) return nlohmann::json::object();
-  auto json = nlohmann::json::parse(read_file(file, uintmax_t(1) << 26), nullptr, false);
+  auto json = parse_json(read_file(file, uintmax_t(1) << 26));
   if (!json.is_object()) fail(file.string(), ": not a JSON object");
   return json;
 }
@@ -72,7 +73,10 @@ bool lists_bert_specials(const fs::path& file) {
   return text.find("[UNK]") != std::string::npos && text.find("[CLS]") != std::string::npos;
 }
 
-std::string vocabulary_family(const fs::path& file) { return read_json(file).contains("<|startoftext|>") ? "hf_clip" : "byte_bpe"; }
+std::string vocabulary_family(const fs::path& file) {
+  const auto vocabulary = read_json(file);
+  return vocabulary.contains("<|startoftext|>") || vocabulary.contains("<start_of_text>") ? "hf_clip" : "byte_bpe";
+}
 
 /// What the configuration beside a file says about it.
 Found describe_file(const fs::path& file) {
@@ -157,7 +161,7 @@ std::shared_ptr<const Tokenizer> load_model(const Found& found, const TokenizerO
 std::shared_ptr<const Tokenizer> load_bert(const Found& found, const TokenizerOptions& options) {
   const fs::path folder = found.file.parent_path();
   std::vector<std::string> pieces;
-  BertOptions bert;
+  BertTokenizerOptions bert;
   if (ends_with(found.file.string(), ".json")) {
     auto file = read_wordpiece_json(read_json(found.file), found.file);
     pieces = std::move(file.pieces);
@@ -171,6 +175,7 @@ std::shared_ptr<const Tokenizer> load_bert(const Found& found, const TokenizerOp
   for (const auto& token : read_added_tokens(folder)) bert.added.push_back(token);
   if (found.family == "mplug") bert.layout = BertLayout::cls;
   const auto open_clip = read_json(folder / "open_clip_config.json");
+  if (!open_clip.empty()) bert.clean = found.clean.empty() ? TextClean::whitespace : text_clean_named(found.clean);
   if (value_at(open_clip, {"model_cfg", "text_cfg", "tokenizer_kwargs", "strip_sep_token"}) == true) bert.layout = BertLayout::cls_pad;
   if (found.family == "blip") {
     const auto listed = [&](const std::string& piece) {

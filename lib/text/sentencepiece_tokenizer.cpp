@@ -6,6 +6,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/io/atomic_file.h"
+#include "vlm/text/charsmap.h"
 #include "vlm/text/sentencepiece_trainer.h"
 #include "vlm/text/unicode.h"
 
@@ -16,11 +17,21 @@ namespace sentencepiece_model {
 using Processor = sentencepiece::SentencePieceProcessor;
 
 std::unique_ptr<const Processor> load(const std::string& bytes) {
-  auto processor = std::make_unique<Processor>();
-  const auto status = processor->LoadFromSerializedProto(bytes);
-  if (bytes.empty() || !status.ok())
-    fail("not a SentencePiece model", status.ok() ? "" : concat(" (", status.ToString(), ")"));
-  return processor;
+  return with_context("not a SentencePiece model", [&]() -> std::unique_ptr<const Processor> {
+    if (bytes.empty()) fail("the file is empty");
+    check_model_charsmaps(bytes);
+    auto processor = std::make_unique<Processor>();
+    std::string problem;
+    try {
+      const auto status = processor->LoadFromSerializedProto(bytes);
+      if (!status.ok()) problem = status.ToString();
+    } catch (const std::exception& error) {
+      // Its trie of pieces throws, for a piece that begins with NUL for one.
+      problem = error.what();
+    }
+    if (!problem.empty()) fail(problem);
+    return processor;
+  });
 }
 
 SpecialIds specials_of(const Processor& processor, const SentencePieceOptions& options) {

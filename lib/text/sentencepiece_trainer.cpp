@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/core/strings.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/text/text_cleaning.h"
@@ -56,7 +57,7 @@ void read(const std::filesystem::path& file, std::vector<std::string>& captions)
   const std::string kind = ascii_lower(file.extension().string());
   const std::string text = read_file(file);
   const auto parse = [&](std::string_view part, size_t line) {
-    const auto json = nlohmann::json::parse(part, nullptr, false);
+    const auto json = parse_json(part);
     if (json.is_discarded()) fail(file.string(), line ? concat(": line ", line) : "", ": not JSON");
     collect(json, captions);
   };

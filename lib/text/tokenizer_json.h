@@ -19,7 +19,7 @@ std::string tokenizer_json_family(const nlohmann::json& json, const std::filesys
 /// Pieces and options of a WordPiece tokenizer.json.
 struct WordPieceFile {
   std::vector<std::string> pieces;
-  BertOptions options;
+  BertTokenizerOptions options;
 };
 WordPieceFile read_wordpiece_json(const nlohmann::json& json, const std::filesystem::path& file);
 

@@ -99,4 +99,21 @@ TEST(Config, WhatIsWrittenReadsBackTheSame) {
   EXPECT_EQ(to_json(outer), to_json(again));
 }
 
+TEST(Config, AliasesThatMultiplyThemselvesAreRefusedBeforeTheyFillTheMemory) {
+  std::string yaml = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n";
+  for (int i = 1; i < 20; ++i) {
+    const std::string before = "*a" + std::to_string(i - 1), name = "a" + std::to_string(i);
+    yaml += name + ": &" + name + " [" + before + "," + before + "," + before + "," + before + "]\n";
+  }
+  EXPECT_NE(config_test::error_of(yaml).find("aliases"), std::string::npos);
+  EXPECT_NE(config_test::error_of("a: &a [*a, *a]\n"), "");
+  EXPECT_EQ(Config::parse("a: &x {b: 1}\nc: *x\nd: *x\n", "r").to_json().dump(), R"({"a":{"b":1},"c":{"b":1},"d":{"b":1}})");
+}
+
+TEST(Config, AnOverrideDoesNotNestDeeperThanAFile) {
+  std::string key = "rest";
+  for (int i = 0; i < 50'000; ++i) key += ".a";
+  EXPECT_NE(config_test::error_of("", {key + "=1"}).find("parts"), std::string::npos);
+}
+
 }  // namespace vlm

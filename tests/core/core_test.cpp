@@ -4,6 +4,7 @@
 #include <set>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/core/registry.h"
 #include "vlm/core/rng.h"
 #include "vlm/core/strings.h"
@@ -71,6 +72,14 @@ TEST(ThreadPool, GivesResultsAndExceptionsThroughTheFuture) {
     auto failing = pool.submit([]() -> int { fail("no"); });
     EXPECT_THROW(failing.get(), Error);
   }
+}
+
+TEST(Json, WhatIsNestedTooDeepIsRefusedLikeWhatIsNoJson) {
+  EXPECT_TRUE(is_shallow_json(R"({"a": ["[[[[", "\"[[", []]})", 3));
+  EXPECT_FALSE(is_shallow_json("[[[[]]]]", 3));
+  EXPECT_TRUE(parse_json(std::string(1'000'000, '[') + std::string(1'000'000, ']')).is_discarded());
+  EXPECT_TRUE(parse_json("{").is_discarded());
+  EXPECT_EQ(parse_json(R"([{"a": [1]}])").dump(), R"([{"a":[1]}])");
 }
 
 }  // namespace vlm

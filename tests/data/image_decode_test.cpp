@@ -231,7 +231,7 @@ TEST(DecodeImage, PassesOverPngChunksThatAreNotThePicture) {
 TEST(DecodeImage, TakesTheFirstFrameOfAnAnimatedWebp) {
   const std::string still = picture_file("image_decode_webp_lossy", "x.webp");
   const Image frame = decode_image(still);
-  const auto le = [](uint32_t v, int bytes) {
+  const auto le = [](uint64_t v, int bytes) {
     std::string out;
     for (int i = 0; i < bytes; ++i) out += static_cast<char>(v >> (8 * i) & 0xFF);
     return out;

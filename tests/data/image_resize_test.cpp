@@ -94,8 +94,9 @@ TEST(ResizeImage, GivesTheSameBitsWithAndWithoutAvx2) {
     for (int o = 0; o < outputs; ++o) {
       const int used = std::min(size_of(random, taps.stride), n), first = static_cast<int>(random.below(static_cast<uint64_t>(n - used + 1)));
       taps.first.push_back(first), taps.used.push_back(used);
+      // In sum less than 2, as those of every filter: sums of 32 bits hold no more.
       for (int i = 0; i < taps.stride; ++i) {
-        taps.weights.push_back(i < used ? static_cast<int32_t>(random.uniform(-0.3, 1.0) * (1 << 22) / std::max(used / 3, 1)) : 0);
+        taps.weights.push_back(i < used ? static_cast<int32_t>(random.uniform(-0.3, 1.0) * (1 << 23) / (used + 1)) : 0);
       }
     }
     resample::widen(taps), resample::pair(taps);

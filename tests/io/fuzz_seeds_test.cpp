@@ -15,6 +15,9 @@
 #define LLVMFuzzerTestOneInput vlm_fuzz_config
 #include "../../fuzz/config.cpp"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput vlm_fuzz_json_lists
+#include "../../fuzz/json_lists.cpp"
+#undef LLVMFuzzerTestOneInput
 #define LLVMFuzzerTestOneInput vlm_fuzz_picture
 #include "../../fuzz/picture.cpp"
 #undef LLVMFuzzerTestOneInput
@@ -27,6 +30,12 @@
 #define LLVMFuzzerTestOneInput vlm_fuzz_text
 #include "../../fuzz/text.cpp"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput vlm_fuzz_tokenizer
+#include "../../fuzz/tokenizer.cpp"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput vlm_fuzz_tsv
+#include "../../fuzz/tsv.cpp"
+#undef LLVMFuzzerTestOneInput
 
 namespace vlm {
 namespace fuzz_seeds_test {
@@ -36,8 +45,10 @@ struct Named {
   const char* name;
   Target target;
 };
-const Named targets[] = {{"checkpoint", vlm_fuzz_checkpoint},   {"config", vlm_fuzz_config}, {"picture", vlm_fuzz_picture},
-                         {"safetensors", vlm_fuzz_safetensors}, {"tar", vlm_fuzz_tar},       {"text", vlm_fuzz_text}};
+const Named targets[] = {
+    {"checkpoint", vlm_fuzz_checkpoint},   {"config", vlm_fuzz_config}, {"json_lists", vlm_fuzz_json_lists},
+    {"picture", vlm_fuzz_picture},         {"tar", vlm_fuzz_tar},       {"safetensors", vlm_fuzz_safetensors},
+    {"tokenizer", vlm_fuzz_tokenizer},     {"text", vlm_fuzz_text},     {"tsv", vlm_fuzz_tsv}};
 
 std::vector<std::string> seeds(const std::string& target) {
   std::vector<std::filesystem::path> files;
@@ -53,6 +64,17 @@ std::vector<std::string> seeds(const std::string& target) {
 void feed(Target target, const std::string& bytes) { target(reinterpret_cast<const uint8_t*>(bytes.data()), bytes.size()); }
 
 }  // namespace fuzz_seeds_test
+
+TEST(FuzzSeeds, NoTargetIsLeftOutHere) {
+  std::vector<std::string> sources, known;
+  for (const auto& entry : std::filesystem::directory_iterator(std::filesystem::path(VLM_SOURCE_DIR) / "fuzz")) {
+    if (entry.path().extension() == ".cpp") sources.push_back(entry.path().stem());
+  }
+  for (const auto& [name, target] : fuzz_seeds_test::targets) known.push_back(name);
+  std::sort(sources.begin(), sources.end());
+  std::sort(known.begin(), known.end());
+  EXPECT_EQ(sources, known);
+}
 
 TEST(FuzzSeeds, EveryTargetTakesItsSeeds) {
   for (const auto& [name, target] : fuzz_seeds_test::targets) {

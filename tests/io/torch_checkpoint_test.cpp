@@ -4,7 +4,7 @@
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <cstring>
 #include <nlohmann/json.hpp>
 
@@ -137,9 +137,10 @@ TEST(TorchCheckpoint, SharedListsThatUnfoldToBillionsAreRefusedQuickly) {
   std::string opcodes = "]" + whole(1) + "aq" + std::string(1, '\0');
   for (int i = 0; i < 40; ++i)
     opcodes += std::string("](") + "h" + static_cast<char>(i) + "h" + static_cast<char>(i) + "eq" + static_cast<char>(i + 1);
-  const auto begin = std::chrono::steady_clock::now();
+  // The process's own time, and enough of it for a build with sanitizers; all of them would take hours.
+  const std::clock_t begin = std::clock();
   EXPECT_TRUE(mentions(refusal(checkpoint_of(opcodes)), "unfolds to too many values"));
-  EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(2));
+  EXPECT_LT(std::clock() - begin, 20 * CLOCKS_PER_SEC);
 }
 
 TEST(TorchCheckpoint, CopiesOfALongListCannotFillTheMemory) {

@@ -36,7 +36,7 @@ TEST(BertTokenizer, SpecialsAreFoundInExactCaseAlsoGluedToAWord) {
 }
 
 TEST(BertTokenizer, LayoutsDifferInWhatClosesASequence) {
-  BertOptions options;
+  BertTokenizerOptions options;
   EXPECT_EQ(make_bert_tokenizer(bert_test::kPieces, options)->encode_padded("a cat cat", 4), (std::vector<int64_t>{2, 5, 6, 3}));
   options.layout = BertLayout::cls;
   EXPECT_EQ(make_bert_tokenizer(bert_test::kPieces, options)->encode_padded("a cat cat a", 4), (std::vector<int64_t>{2, 5, 6, 6}));
