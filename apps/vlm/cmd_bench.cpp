@@ -136,6 +136,7 @@ void caption(const CaptionTask& task) {
   const LoadedModel loaded = load_model(task.model);
   auto& captioner = require<Captioner>(*loaded.model, "caption", "it has no text decoder");
   const auto [height, width] = require<PictureModel>(*loaded.model, "caption", "it has no image tower").picture_size();
+  pack_for_inference(*loaded.model);  // as a pipeline does from its second batch on
   const c10::InferenceMode inference;
   const Tensor pixels = at::randn({1, 3, height, width});
   const GenerationTokens tokens = captioner.generation_tokens();

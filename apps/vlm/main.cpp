@@ -131,7 +131,7 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() != 0) {
       if (const std::string hint = suggestion(app, argc, argv); !hint.empty()) {
-        vlm::write_log(vlm::LogLevel::quiet, "error: ", hint, "; vlm COMMAND --help lists what there is");
+        vlm::write_log(vlm::LogLevel::quiet, "error: ", hint + "; vlm COMMAND --help lists what there is");
         return 2;
       }
     }

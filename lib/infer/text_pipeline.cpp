@@ -11,6 +11,7 @@
 #include "vlm/core/error.h"
 #include "vlm/infer/coca_search.h"
 #include "vlm/models/blip/blip.h"
+#include "vlm/models/layers/packed_linear.h"
 
 namespace vlm {
 
@@ -30,7 +31,9 @@ PreprocessOptions sized(PreprocessOptions options, std::pair<int64_t, int64_t> s
 
 TextPipeline TextPipeline::load(const std::filesystem::path& folder, const PipelineOptions& options) {
   ModelParts parts = load_parts(folder, options);
-  return TextPipeline(std::move(parts.model), std::move(parts.tokenizer), parts.preprocess, options);
+  TextPipeline out(std::move(parts.model), std::move(parts.tokenizer), parts.preprocess, options);
+  out.frozen_ = true;
+  return out;
 }
 
 TextPipeline::TextPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer, const PreprocessOptions& preprocess,
@@ -40,6 +43,10 @@ TextPipeline::TextPipeline(std::shared_ptr<Model> model, std::shared_ptr<const T
       size_(text_pipeline::picture_size(*model_)),
       preprocess_(text_pipeline::sized(preprocess, size_)),
       options_(options) {}
+
+void TextPipeline::count_batch() const {
+  if (frozen_ && ++batches_ == 2) pack_for_inference(*model_);
+}
 
 const Tokenizer& TextPipeline::tokenizer() const {
   if (!tokenizer_) fail("there is no tokenizer beside this model");
@@ -96,6 +103,7 @@ std::vector<GeneratedText> TextPipeline::texts_of(const Tensor& ids, const std::
 
 std::vector<GeneratedText> TextPipeline::caption(const Tensor& pixels, const CaptionOptions& options) const {
   auto& captioner = require<Captioner>(*model_, "caption", "it has no text decoder that reads a picture alone");
+  count_batch();
   const c10::InferenceMode inference;
   const GenerationTokens tokens = captioner.generation_tokens();
   Tensor prompt = begin_prompt(pixels.size(0), tokens);
@@ -119,6 +127,7 @@ std::vector<GeneratedText> TextPipeline::caption(const Tensor& pixels, const Cap
 
 std::vector<GeneratedText> TextPipeline::answer(const Tensor& pixels, const std::vector<std::string>& questions, const AnswerOptions& options) const {
   auto& answerer = require<Answerer>(*model_, "answer questions", "it has no decoder that reads a question");
+  count_batch();
   if (static_cast<int64_t>(questions.size()) != pixels.size(0)) fail("there are ", questions.size(), " questions for ", pixels.size(0), " pictures");
   const c10::InferenceMode inference;
   const GenerationTokens tokens = answerer.generation_tokens();
@@ -159,6 +168,7 @@ Tensor TextPipeline::embed_texts(const std::vector<std::string>& texts) const {
 
 std::vector<double> TextPipeline::match(const Tensor& pixels, const std::vector<std::string>& texts) const {
   auto& matcher = require<Matcher>(*model_, "match texts with pictures", "it has no image-text matching head");
+  count_batch();
   if (static_cast<int64_t>(texts.size()) != pixels.size(0)) fail("there are ", texts.size(), " texts for ", pixels.size(0), " pictures");
   const c10::InferenceMode inference;
   const auto [ids, mask] = encode(texts);

@@ -63,11 +63,16 @@ class TextPipeline {
   std::pair<Tensor, Tensor> encode(const std::vector<std::string>& texts) const;
   std::vector<GeneratedText> texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens) const;
 
+  /// Lays the weights out from the second batch on: one batch does not pay for it.
+  void count_batch() const;
+
   std::shared_ptr<Model> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::pair<int64_t, int64_t> size_;
   Preprocess preprocess_;
   PipelineOptions options_;
+  bool frozen_ = false;             ///< loaded from files: nobody changes the weights
+  mutable int batches_ = 0;
 };
 
 }  // namespace vlm

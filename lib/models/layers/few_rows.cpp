@@ -7,12 +7,22 @@
 #endif
 
 #include <algorithm>
+#include <array>
+#include <atomic>
 
 namespace vlm {
 
 #if defined(__x86_64__)
 
 namespace few_rows {
+
+constexpr int64_t most_threads = 64;
+
+/// Pieces of the weight that one thread begins with, on a cache line of its own.
+struct alignas(64) Stretch {
+  std::atomic<int64_t> next{0};
+  int64_t end = 0;
+};
 
 __attribute__((target("avx2,fma"))) inline float sum(__m256 v) {
   const __m128 half = _mm_add_ps(_mm256_castps256_ps128(v), _mm256_extractf128_ps(v, 1));
@@ -73,15 +83,28 @@ void few_rows_linear(const float* x, const float* w, const float* b, float* y, i
   // Some 64 KiB of weights a piece: they stay in the cache while further rows of x pass over them.
   const int64_t piece = std::clamp<int64_t>(16384 / std::max<int64_t>(in, 1), 4, 256) / 12 * 12 + 12;
   const int64_t pieces = (out + piece - 1) / piece;
-  const int64_t grain = std::max<int64_t>(1, 32768 / std::max<int64_t>(in * piece, 1));
-  at::parallel_for(0, pieces, grain, [&](int64_t first, int64_t last) {
-    for (int64_t i = first; i < last; ++i) {
-      const int64_t begin = i * piece, end = std::min(out, begin + piece);
-      int64_t m = 0;
-      for (; m + 4 <= rows && rows - m != 5; m += 4) few_rows::columns<4>(x + m * in, w, b, y + m * out, in, out, begin, end);
-      for (; rows - m >= 3; m += 3) few_rows::columns<3>(x + m * in, w, b, y + m * out, in, out, begin, end);
-      if (rows - m == 2) few_rows::columns<2>(x + m * in, w, b, y + m * out, in, out, begin, end);
-      if (rows - m == 1) few_rows::columns<1>(x + m * in, w, b, y + m * out, in, out, begin, end);
+  const auto run = [&](int64_t i) {
+    const int64_t begin = i * piece, end = std::min(out, begin + piece);
+    int64_t m = 0;
+    for (; m + 4 <= rows && rows - m != 5; m += 4) few_rows::columns<4>(x + m * in, w, b, y + m * out, in, out, begin, end);
+    for (; rows - m >= 3; m += 3) few_rows::columns<3>(x + m * in, w, b, y + m * out, in, out, begin, end);
+    if (rows - m == 2) few_rows::columns<2>(x + m * in, w, b, y + m * out, in, out, begin, end);
+    if (rows - m == 1) few_rows::columns<1>(x + m * in, w, b, y + m * out, in, out, begin, end);
+  };
+  // Every thread reads one stretch of the weight in order: threads that take turns within one stretch got a quarter less
+  // bandwidth. Who is done early helps the others to finish theirs, since cores are rarely equally fast.
+  const int64_t threads = std::min<int64_t>({at::get_num_threads(), pieces, std::max<int64_t>(1, in * out / 32768), few_rows::most_threads});
+  std::array<few_rows::Stretch, few_rows::most_threads> stretches;
+  for (int64_t t = 0; t < threads; ++t) {
+    stretches[static_cast<size_t>(t)].next = t * pieces / threads;
+    stretches[static_cast<size_t>(t)].end = (t + 1) * pieces / threads;
+  }
+  at::parallel_for(0, threads, 1, [&](int64_t first, int64_t last) {
+    for (int64_t own = first; own < last; ++own) {
+      for (int64_t t = 0; t < threads; ++t) {
+        few_rows::Stretch& stretch = stretches[static_cast<size_t>((own + t) % threads)];
+        for (int64_t i = stretch.next.fetch_add(1); i < stretch.end; i = stretch.next.fetch_add(1)) run(i);
+      }
     }
   });
 }
