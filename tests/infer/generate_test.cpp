@@ -253,6 +253,36 @@ TEST(TextPipeline, FoldersOfAllThreeKindsOfBlipWorkAsTheyLie) {
   EXPECT_THROW(matcher.caption(pixels), Error);
 }
 
+TEST(TextPipeline, AnAnswerDoesNotDependOnWhatElseIsAsked) {
+  const testing::TemporaryFolder folder;
+  testing::write_tiny_blip(folder / "vqa", "BlipForQuestionAnswering");
+  const TextPipeline answerer = TextPipeline::load(folder / "vqa");
+  const Tensor pixels = at::randn({3, 3, 32, 32});
+  const std::vector<std::string> questions = {"what is it?", "what colour is the big red ball on the sofa?", "what is it?"};
+  const auto together = answerer.answer(pixels, questions);
+  for (int64_t i = 0; i < 3; ++i) {
+    const auto alone = answerer.answer(pixels.slice(0, i, i + 1), {questions[static_cast<size_t>(i)]});
+    EXPECT_EQ(together[static_cast<size_t>(i)].ids, alone[0].ids) << i;
+    EXPECT_NEAR(together[static_cast<size_t>(i)].score, alone[0].score, 1e-4);
+  }
+}
+
+TEST(TextPipeline, ATokenizerOfAnotherModelIsRefused) {
+  const testing::TemporaryFolder folder;
+  testing::write_tiny_blip(folder / "vqa", "BlipForQuestionAnswering");
+  write_file_atomically(folder / "vqa" / "vocab.txt", testing::tiny_vocabulary() + "one\nmore\n");
+  EXPECT_THROW(TextPipeline::load(folder / "vqa"), Error);
+}
+
+TEST(TextPipeline, ReadsTheOneFileThatNewerProcessorsWrite) {
+  const testing::TemporaryFolder folder;
+  testing::write_tiny_blip(folder / "itm", "BlipForImageTextRetrieval");
+  const std::string preprocessor = read_file(folder / "itm" / "preprocessor_config.json");
+  write_file_atomically(folder / "itm" / "processor_config.json", R"({"processor_class": "BlipProcessor", "image_processor": )" + preprocessor + "}");
+  std::filesystem::remove(folder / "itm" / "preprocessor_config.json");
+  EXPECT_EQ(load_preprocess(folder / "itm").std, (std::vector<double>{0.25, 0.25, 0.25}));
+}
+
 TEST(TextPipeline, PaddingOfAShorterTextChangesNothing) {
   const testing::TemporaryFolder folder;
   testing::write_tiny_blip(folder / "itm", "BlipForImageTextRetrieval");
