@@ -26,21 +26,33 @@ Tensor groups_of(const Tensor& ids) {
 
 }  // namespace clip_objective
 
+ClipObjective::ClipObjective(const ObjectiveContext& context, const ClipObjectiveOptions& options)
+    : encoder_(require<DualEncoder>(context.model, "be trained with the objective 'clip'", "it has no two towers")),
+      tokenizer_(context.tokenizer),
+      communicator_(context.communicator),
+      options_(options) {}
+
+void ClipObjective::tokenize(const std::string& text, int64_t* ids) const {
+  const auto padded = tokenizer_->encode_padded(text, text_length());
+  std::copy(padded.begin(), padded.end(), ids);
+}
+
 std::vector<LossTerm> ClipObjective::losses(const Batch& batch) {
   const Tensor image = encoder_.embed_images(batch.images);  // [B, E]
   const Tensor text = encoder_.embed_texts(batch.ids);       // [B, E]
   const Tensor groups = options_.merge_equal_texts ? clip_objective::groups_of(batch.ids) : Tensor();
-  return {{"contrastive", contrastive_loss(image, text, encoder_.logit_scale(), encoder_.logit_bias(), groups)}};
+  const Tensor loss = contrastive_loss(image, text, encoder_.logit_scale(), encoder_.logit_bias(), groups);
+  return {{"contrastive", loss, static_cast<double>(batch.size())}};
 }
 
 std::vector<std::pair<std::string, double>> ClipObjective::metrics() const {
   return {{"logit_scale", encoder_.logit_scale().item<double>()}};
 }
 
-std::unique_ptr<Objective> make_clip_objective(Model& model, const Config& options) {
+std::unique_ptr<Objective> make_clip_objective(const ObjectiveContext& context, const Config& options) {
   ClipObjectiveOptions parsed;
   options.read(parsed);
-  return std::make_unique<ClipObjective>(require<DualEncoder>(model, "be trained with the objective 'clip'", "it has no two towers"), parsed);
+  return std::make_unique<ClipObjective>(context, parsed);
 }
 
 }  // namespace vlm

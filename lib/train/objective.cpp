@@ -4,8 +4,10 @@
 
 namespace vlm {
 
-const Registry<ObjectiveFactory>& objectives() {
-  static const Registry<ObjectiveFactory> table = [] {
+void Objective::tokenize(const std::string&, int64_t*) const { fail("this objective has no ids of a fixed length"); }
+
+Registry<ObjectiveFactory>& objectives() {
+  static Registry<ObjectiveFactory> table = [] {
     Registry<ObjectiveFactory> out("objective");
     out.add("clip", make_clip_objective);
     return out;

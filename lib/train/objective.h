@@ -9,27 +9,48 @@
 #include "vlm/core/registry.h"
 #include "vlm/data/loader.h"
 #include "vlm/models/interfaces.h"
+#include "vlm/text/tokenizer.h"
+#include "vlm/train/communicator.h"
 
 namespace vlm {
 
-/// One term of the loss, a differentiable scalar that already carries its weight.
+/// One term of the loss.
 struct LossTerm {
   std::string name;
-  Tensor value;
+  Tensor value;      ///< a differentiable scalar that already carries its weight
+  double count = 1;  ///< items on this rank that `value` is the mean of (rows, tokens); ranks weigh by it
+};
+
+/// What an objective is made from.
+struct ObjectiveContext {
+  Model& model;
+  std::shared_ptr<const Tokenizer> tokenizer;
+  Communicator& communicator;  ///< outlives the objective
 };
 
 class Objective {
  public:
   virtual ~Objective() = default;
-  /// The terms for a batch; what is minimised is their sum. The model is in training mode.
+  /// The terms for a batch of this rank; what is minimised is their sum. The model is in training mode; the tensors of the
+  /// batch are on its device. Every rank calls this for every step, with at least one sample.
   virtual std::vector<LossTerm> losses(const Batch& batch) = 0;
   /// Numbers worth logging beside the losses ("logit_scale").
   virtual std::vector<std::pair<std::string, double>> metrics() const { return {}; }
+
+  /// Ids in a row of Batch::ids; 0: the objective makes ids out of Batch::texts or Batch::samples itself.
+  virtual int64_t text_length() const { return 0; }
+  /// Writes text_length() ids. Called by several threads at once.
+  virtual void tokenize(const std::string& text, int64_t* ids) const;
+  /// Height and width of Batch::images.
+  virtual std::pair<int64_t, int64_t> image_size() const = 0;
+  /// How a model that was trained so is measured, unless the recipe says: "retrieval", "caption", "vqa", or "" (not at all).
+  virtual std::string evaluation() const { return ""; }
 };
 
-/// Makes an objective for a model from the keys of its part of the recipe. Throws if the model lacks what it needs.
-using ObjectiveFactory = std::unique_ptr<Objective> (*)(Model& model, const Config& options);
-/// The objectives that recipes can name; a new one is one line in objective.cpp.
-const Registry<ObjectiveFactory>& objectives();
+/// Makes an objective from the keys of its part of the recipe. Throws if the model lacks what it needs.
+using ObjectiveFactory = std::unique_ptr<Objective> (*)(const ObjectiveContext& context, const Config& options);
+/// The objectives that recipes can name; a new one is one line in objective.cpp, or add() from a program of one's own
+/// before the recipe is read.
+Registry<ObjectiveFactory>& objectives();
 
 }  // namespace vlm

@@ -63,8 +63,8 @@ class Run {
   Run(const Recipe& recipe, const TrainerOptions& options) : recipe_(recipe), options_(options), out_(recipe.out) {
     resume_from_ = checkpoint_to_resume(out_, options.resume);
     make_model();
+    objective_ = objectives().get(recipe.objective.name)({*model_, tokenizer_, *communicator_}, recipe.objective.options);
     make_data();
-    objective_ = objectives().get(recipe.objective.name)(*model_, recipe.objective.options);
     optimizer_ = std::make_unique<AdamW>(model_->trainable(), recipe.train);
     steps_per_epoch_ = loader_->batches_per_epoch(0);
     for (int64_t epoch = 0; epoch < recipe.train.epochs; ++epoch) total_steps_ += loader_->batches_per_epoch(epoch);
@@ -137,7 +137,7 @@ class Run {
     source_ = open_source(data.train);
     if (!data.val.path.empty()) validation_ = open_source(data.val);
     const auto transform = std::make_shared<const TrainTransform>(data.augment, preprocess_);
-    const auto [height, width] = encoder_->image_size();
+    const auto [height, width] = objective_->image_size();
     if (transform->output_size().height != height || transform->output_size().width != width) {
       fail_usage("data.augment.size gives ", transform->output_size().height, " x ", transform->output_size().width,
                  ", but the model takes ", height, " x ", width);
@@ -145,17 +145,14 @@ class Run {
     BatchForm form;
     form.height = height;
     form.width = width;
-    form.text_length = encoder_->context_length();
+    form.text_length = objective_->text_length();
     form.prepare = [transform](Sample& sample, const Image& image, SplitMix64& random, float* pixels, std::string& text) {
       const std::string place = sample.shard + ": " + sample.key;
       if (image.pixels.empty()) throw SampleError("no_image", place);
       if (text.empty()) throw SampleError("no_caption", place);
       transform->write(image, random, pixels);
     };
-    form.tokenize = [tokenizer = tokenizer_, length = form.text_length](const std::string& text, int64_t* ids) {
-      const auto padded = tokenizer->encode_padded(text, length);
-      std::copy(padded.begin(), padded.end(), ids);
-    };
+    form.tokenize = [this](const std::string& text, int64_t* ids) { objective_->tokenize(text, ids); };
     loader_ = std::make_unique<Loader>(source_, data.loader, std::move(form));
   }
 
@@ -303,8 +300,9 @@ class Run {
   DualEncoder* encoder_ = nullptr;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<const Source> source_, validation_;
-  std::unique_ptr<Loader> loader_;
+  std::unique_ptr<Communicator> communicator_ = make_single_communicator();
   std::unique_ptr<Objective> objective_;
+  std::unique_ptr<Loader> loader_;
   std::unique_ptr<AdamW> optimizer_;
   std::unique_ptr<Log> log_;
   int64_t steps_per_epoch_ = 0, total_steps_ = 0, step_ = 0, loader_epoch_ = 0, epoch_steps_ = 0;
