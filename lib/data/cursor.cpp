@@ -29,6 +29,7 @@ nlohmann::ordered_json Cursor::to_json() const {
       {"world_size", world_size},   {"workers", workers}, {"shuffle", shuffle}, {"consumed", consumed},
       {"sizes_hash", sizes_hash},   {"step", step},       {"earlier", stages}};
   if (finished) json["finished"] = true;
+  if (by_sample) json["shuffle_by"] = "sample";
   if (resampled) {
     json["resampled"] = true;
     json["draws"] = draws;
@@ -58,6 +59,7 @@ Cursor Cursor::from_json(const nlohmann::json& json) {
     }
     c.finished = json.value("finished", false);
     c.resampled = json.value("resampled", false);
+    c.by_sample = json.value("shuffle_by", std::string("shard")) == "sample";
     if (c.resampled) {
       c.draws = json.at("draws").get<std::vector<int64_t>>();
       c.positions = json.at("positions").get<std::vector<int64_t>>();

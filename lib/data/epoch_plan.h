@@ -33,6 +33,7 @@ struct Cursor {
   int64_t world_size = 1, workers = 1;
   bool shuffle = true;
   bool resampled = false;
+  bool by_sample = false;            ///< LoaderOptions::shuffle_by
   std::vector<int64_t> consumed;     ///< one for each consumer
   std::string sizes_hash;            ///< Source::sizes_hash()
   int64_t step = 0;                  ///< optimizer steps, as the trainer counts them

@@ -88,6 +88,10 @@ Loader::Loader(std::shared_ptr<const Source> source, LoaderOptions options, Batc
     fail_usage(source_->name(), ": upsampling_factors need resampled: true, since otherwise every sample comes exactly once");
   }
   if (options_.num_samples < 0) fail_usage("num_samples must not be negative");
+  if (options_.shuffle_by != "shard" && options_.shuffle_by != "sample") {
+    fail_usage("data.shuffle_by is '", options_.shuffle_by, "'; there are: shard, sample");
+  }
+  by_sample_ = options_.shuffle_by == "sample" && !options_.resampled;
 }
 
 Loader::~Loader() { drop_pending(); }
@@ -121,6 +125,10 @@ void Loader::resume(const Cursor& cursor) {
                "; set it so to go on");
   }
   if (cursor.finished) return start_epoch(cursor.epoch + 1);
+  if (cursor.by_sample != by_sample_) {
+    fail_usage(source_->name(), ": the run began with shuffle_by: ", cursor.by_sample ? "sample" : "shard",
+               "; within an epoch it cannot go on with another");
+  }
   if (cursor.seed != static_cast<uint64_t>(options_.seed) || cursor.shuffle != options_.shuffle) {
     log_warning(source_->name(),
                 ": seed or shuffle differ from those that the run began with; they count from the next epoch on");
@@ -133,6 +141,10 @@ void Loader::resume(const Cursor& cursor) {
   }
   begin(cursor.epoch, cursor.seed, cursor.shuffle, std::move(stages), used);
   if (total_ == 0) start_epoch(cursor.epoch + 1);
+}
+
+std::vector<int64_t> Loader::plan_sizes() const {
+  return by_sample_ ? std::vector<int64_t>(static_cast<size_t>(source_->size()), 1) : source_->shard_sizes();
 }
 
 std::vector<BatchTurns> Loader::make_turns(const EpochPlan* plan, const std::vector<int64_t>& used) const {
@@ -163,7 +175,7 @@ int64_t Loader::count_batches(const std::vector<BatchTurns>& turns, int64_t alre
 int64_t Loader::batches_per_epoch(int64_t epoch) const {
   const std::vector<int64_t> none(static_cast<size_t>(consumers()), 0);
   if (options_.resampled) return count_batches({}, 0);
-  const EpochPlan plan(source_->shard_sizes(), static_cast<uint64_t>(options_.seed), epoch, consumers(), options_.shuffle);
+  const EpochPlan plan(plan_sizes(), static_cast<uint64_t>(options_.seed), epoch, consumers(), options_.shuffle);
   return count_batches(make_turns(&plan, none), 0);
 }
 
@@ -193,7 +205,7 @@ void Loader::begin(int64_t epoch, uint64_t seed, bool shuffle, std::vector<Curso
       drawn_.back().skip(resampled_offset(g) + used[static_cast<size_t>(g)]);
     }
   } else {
-    plan_.emplace(source_->shard_sizes(), seed_, epoch_, consumers(), shuffle_, stages_);
+    plan_.emplace(plan_sizes(), seed_, epoch_, consumers(), shuffle_, stages_);
   }
   marked_ = make_turns(plan_ ? &*plan_ : nullptr, used);
   ahead_ = marked_[static_cast<size_t>(options_.rank)];
@@ -220,7 +232,7 @@ void Loader::fill(Pending& pending, size_t i) const {
   if (pending.dropped) return;
   auto& slot = pending.slots[i];
   try {
-    Sample sample = source_->read(slot.id.shard, slot.id.index);
+    Sample sample = by_sample_ ? source_->read_number(slot.id.shard) : source_->read(slot.id.shard, slot.id.index);
     SplitMix64 random(mix(
         {pending.seed, static_cast<uint64_t>(pending.epoch), stream::augmentation, static_cast<uint64_t>(sample.number)}));
     if (!sample.captions.empty()) {
@@ -351,6 +363,7 @@ Cursor Loader::cursor() const {
   cursor.workers = options_.workers;
   cursor.shuffle = begun_ ? shuffle_ : options_.shuffle;
   cursor.resampled = options_.resampled;
+  cursor.by_sample = by_sample_;
   cursor.sizes_hash = source_->sizes_hash();
   cursor.earlier = stages_;
   cursor.finished = begun_ && marked_count_ == total_;

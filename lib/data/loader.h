@@ -59,6 +59,7 @@ struct LoaderOptions {
   int64_t cache_mb = 0;     ///< memory for decoded pictures, so that later epochs need not decode them again
   int64_t seed = 0;
   bool shuffle = true;
+  std::string shuffle_by = "shard";  ///< shard: shards, then samples within each; sample: all samples together
   std::string epoch_end = "drop";
   bool resampled = false;
   int64_t num_samples = 0;
@@ -79,6 +80,9 @@ struct LoaderOptions {
     f.field("cache_mb", cache_mb, "memory for decoded pictures, so that later epochs need not decode them again");
     f.field("seed", seed, "decides order and augmentation");
     f.field("shuffle", shuffle, "shuffle shards, and samples within shards");
+    f.field("shuffle_by", shuffle_by,
+            "shard: the samples of a batch come from few shards, which reads fast; sample: from anywhere, and every number of ranks "
+            "sees the same global batches");
     f.field("epoch_end", epoch_end, "uneven ends: exact, drop or pad");
     f.field("resampled", resampled,
             "draw shards with replacement; an epoch is then num_samples, and no sample is sure to come exactly once");
@@ -128,6 +132,7 @@ class Loader {
   struct Pending;
   int64_t consumers() const { return options_.world_size * options_.workers; }
   void drop_pending();
+  std::vector<int64_t> plan_sizes() const;
   void begin(int64_t epoch, uint64_t seed, bool shuffle, std::vector<CursorStage> stages, const std::vector<int64_t>& used);
   std::vector<BatchTurns> make_turns(const EpochPlan* plan, const std::vector<int64_t>& used) const;
   int64_t count_batches(const std::vector<BatchTurns>& turns, int64_t already) const;
@@ -148,6 +153,7 @@ class Loader {
 
   int64_t epoch_ = 0;
   uint64_t seed_ = 0;
+  bool by_sample_ = false;  ///< the plan is made of shards of one sample each
   bool shuffle_ = true, begun_ = false, reported_ = false, whole_epoch_ = true;
   std::vector<CursorStage> stages_;
   std::optional<EpochPlan> plan_;
