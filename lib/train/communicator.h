@@ -41,6 +41,13 @@ class Communicator {
   /// Returns when every rank has come here.
   virtual void barrier() = 0;
 
+  /// A board that all ranks read, for what is not tensors; any thread may use it.
+  virtual void post(const std::string& key, const std::string& text) = 0;
+  /// Waits until somebody has posted the key; false after `seconds`.
+  virtual bool wait_for(const std::string& key, double seconds) = 0;
+  /// Tells the others why this rank is about to end, so that they can name it.
+  virtual void announce_failure(const std::string& message) = 0;
+
   /// Rows of all ranks in rank order, however many each has. tensor: [n_r, …]; the other dimensions are equal everywhere.
   /// `counts`, if given, becomes the number of rows of each rank.
   Tensor all_gather_rows(const Tensor& tensor, std::vector<int64_t>* counts = nullptr);
