@@ -286,7 +286,7 @@ void add_launch(CLI::App& app) {
   command->add_option("--restarts", options->restarts, "How often all ranks are started again after one has died")->check(not_negative)->capture_default_str();
   command->add_option("--grace", options->grace, "Seconds that the others get to end after one has died")->check(not_negative)->capture_default_str();
   command->add_flag("--exec", options->exec, "What stands behind -- is any program, not a command of vlm");
-  command->add_option("command", options->words, "Behind --: the command with its arguments")->required();
+  command->add_option("command", options->words, "Behind --: the command with its arguments");
 }
 
 }  // namespace vlm::apps
