@@ -30,6 +30,7 @@ void add_eval(CLI::App& app);
 void add_golden(CLI::App& app);
 void add_index(CLI::App& app);
 void add_info(CLI::App& app);
+void add_launch(CLI::App& app);
 void add_match(CLI::App& app);
 void add_pretrain(CLI::App& app);
 void add_report(CLI::App& app);
