@@ -80,6 +80,7 @@ const Operations& operations() {
     add_name_operations(table);
     add_loss_operations(table);
     add_train_operations(table);
+    add_memory_operations(table);
     add_eval_operations(table);
     add_metric_operations(table);
     return table;

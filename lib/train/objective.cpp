@@ -1,6 +1,10 @@
 #include "vlm/train/objective.h"
 
+#include "vlm/train/caption_objective.h"
 #include "vlm/train/clip_objective.h"
+#include "vlm/train/coca_objective.h"
+#include "vlm/train/siglip_objective.h"
+#include "vlm/train/vqa_objective.h"
 
 namespace vlm {
 
@@ -16,6 +20,10 @@ Registry<ObjectiveFactory>& objectives() {
   static Registry<ObjectiveFactory> table = [] {
     Registry<ObjectiveFactory> out("objective");
     out.add("clip", make_clip_objective);
+    out.add("siglip", make_siglip_objective);
+    out.add("coca", make_coca_objective);
+    out.add("caption", make_caption_objective);
+    out.add("vqa", make_vqa_objective);
     return out;
   }();
   return table;
