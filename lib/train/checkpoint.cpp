@@ -103,6 +103,7 @@ CheckpointWriter::CheckpointWriter(fs::path run, int64_t keep_last, Communicator
     : run_(std::move(run)), keep_last_(keep_last), communicator_(communicator) {}
 
 CheckpointWriter::~CheckpointWriter() {
+  abandoned_ = true;
   if (writing_.valid()) writing_.wait();
 }
 
@@ -138,7 +139,9 @@ void CheckpointWriter::write_now(const CheckpointContent& content) {
     std::error_code error;
     if (rank > 0) {
       if (!content.sharded) return;
-      if (!communicator_.wait_for(key + "/begun", 600)) fail("the first rank has not begun to write it");
+      while (!communicator_.wait_for(key + "/begun", 1)) {
+        if (abandoned_) fail("the run has failed");
+      }
       try {
         write_safetensors(part / checkpoint::optimizer_file(rank, ranks), content.optimizer);
       } catch (const Error&) {
@@ -159,6 +162,7 @@ void CheckpointWriter::write_now(const CheckpointContent& content) {
       write_file_atomically(part / "cursor.json", content.cursor.dump(2) + "\n");
       for (int64_t r = 1; r < ranks; ++r) {
         while (!communicator_.wait_for(concat(key, "/", r), 1)) {
+          if (abandoned_) fail("the run has failed");
           if (communicator_.wait_for(key + "/failed", 0)) fail("another rank could not write its share");
         }
       }

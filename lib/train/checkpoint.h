@@ -8,6 +8,7 @@
 ///
 /// trainer.json is written last and holds size and CRC-32 of all other files, so that a checkpoint is whole or is not used.
 
+#include <atomic>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -53,6 +54,7 @@ class CheckpointWriter {
   int64_t keep_last_;
   Communicator& communicator_;
   std::future<void> writing_;
+  std::atomic<bool> abandoned_{false};  ///< the run has failed: other ranks are not waited for
   bool last_written_ = true;
 };
 

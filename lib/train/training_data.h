@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "vlm/data/loader.h"
-#include "vlm/data/mix.h"
+#include "vlm/data/mixture.h"
 #include "vlm/train/objective.h"
 #include "vlm/train/recipe.h"
 
