@@ -10,7 +10,8 @@
 #include "vlm/data/source.h"
 #include "vlm/data/transforms_train.h"
 #include "vlm/data/transforms.h"
-#include "vlm/train/adamw.h"
+#include "vlm/train/optimizer.h"
+#include "vlm/train/parameter_groups.h"
 #include "vlm/train/schedule.h"
 
 namespace vlm {
@@ -44,8 +45,18 @@ struct DataRecipe {
   }
 };
 
-struct TrainRecipe : AdamWOptions {
+/// Which optimiser, and what it does to which parameter.
+struct OptimizerRecipe : OptimizerOptions, ParameterGroupOptions {
+  void fields(Fields& f) {
+    OptimizerOptions::fields(f);
+    ParameterGroupOptions::fields(f);
+  }
+};
+
+struct TrainRecipe {
   int64_t epochs = 30;
+  double lr = 5e-4;
+  OptimizerRecipe optimizer;
   double grad_clip_norm = 0;
   int64_t seed = 0;
   int64_t eval_every_epochs = 5;
@@ -54,7 +65,8 @@ struct TrainRecipe : AdamWOptions {
 
   void fields(Fields& f) {
     f.field("epochs", epochs, "passes over the training data");
-    AdamWOptions::fields(f);
+    f.field("lr", lr, "peak learning rate");
+    f.field("optimizer", optimizer, "how gradients become steps");
     f.field("grad_clip_norm", grad_clip_norm, "largest joint norm of the gradients; 0: any");
     f.field("seed", seed, "of initial weights and dropout (order and augmentation: data.seed)");
     f.field("eval_every_epochs", eval_every_epochs, "how often data.val is evaluated; 0: only at the end");

@@ -21,6 +21,7 @@
 #include "vlm/io/safetensors.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/train/checkpoint.h"
+#include "vlm/train/gradients.h"
 
 namespace vlm {
 
@@ -65,7 +66,7 @@ class Run {
     make_model();
     objective_ = objectives().get(recipe.objective.name)({*model_, tokenizer_, *communicator_}, recipe.objective.options);
     make_data();
-    optimizer_ = std::make_unique<AdamW>(model_->trainable(), recipe.train);
+    optimizer_ = make_optimizer(parameter_groups(model_->trainable(), recipe.train.optimizer), recipe.train.optimizer);
     steps_per_epoch_ = loader_->batches_per_epoch(0);
     for (int64_t epoch = 0; epoch < recipe.train.epochs; ++epoch) total_steps_ += loader_->batches_per_epoch(epoch);
     if (!resume_from_.empty()) resume();
@@ -210,7 +211,7 @@ class Run {
     // Dropout and the like draw from a stream that the step names, so a resumed run draws the same.
     auto generator = at::detail::getDefaultCPUGenerator();
     generator.set_current_seed(mix({static_cast<uint64_t>(recipe_.train.seed), static_cast<uint64_t>(step_)}));
-    const double lr = learning_rate(recipe_.train.schedule, recipe_.train.lr, step_, total_steps_);
+    const double lr = learning_rate(recipe_.train.schedule, recipe_.train.lr, step_, total_steps_, steps_per_epoch_);
     const auto terms = objective_->losses(batch);
     Tensor total = terms.at(0).value;
     for (size_t i = 1; i < terms.size(); ++i) total = at::add(total, terms[i].value);
@@ -220,9 +221,9 @@ class Run {
       for (size_t i = 0; i < batch.keys.size() && i < 5; ++i) keys += (i ? ", " : "") + batch.keys[i];
       fail("the loss is ", loss, " at step ", step_, " (samples ", keys, ", …); try a smaller train.lr or train.grad_clip_norm=1. The last checkpoint is untouched");
     }
-    optimizer_->zero_grad();
+    clear_gradients(model_->trainable());
     total.backward();
-    const double norm = clip_gradients(optimizer_->parameters(), recipe_.train.grad_clip_norm);
+    const double norm = clip_gradients(model_->trainable(), recipe_.train.grad_clip_norm);
     optimizer_->step(lr);
     model_->after_step();
     step_ += 1;
@@ -303,7 +304,7 @@ class Run {
   std::unique_ptr<Communicator> communicator_ = make_single_communicator();
   std::unique_ptr<Objective> objective_;
   std::unique_ptr<Loader> loader_;
-  std::unique_ptr<AdamW> optimizer_;
+  std::unique_ptr<Optimizer> optimizer_;
   std::unique_ptr<Log> log_;
   int64_t steps_per_epoch_ = 0, total_steps_ = 0, step_ = 0, loader_epoch_ = 0, epoch_steps_ = 0;
   double epoch_loss_sum_ = 0, epoch_loss_ = 0;
