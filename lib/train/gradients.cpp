@@ -8,17 +8,27 @@
 
 namespace vlm {
 
+double joint_norm(const std::vector<Tensor>& tensors, double order) {
+  at::NoGradGuard no_grad;
+  std::vector<Tensor> filled;  // the largest absolute value of nothing is not defined
+  auto type = at::kFloat;
+  for (const auto& tensor : tensors) {
+    if (tensor.numel() > 0) filled.push_back(tensor);
+    if (tensor.scalar_type() == at::kDouble) type = at::kDouble;
+  }
+  if (filled.empty()) return 0;
+  std::vector<Tensor> norms = at::_foreach_norm(filled, order, type);
+  for (auto& norm : norms) norm = norm.to(norms[0].device());
+  return at::linalg_vector_norm(at::stack(norms), order).item<double>();
+}
+
 double clip_gradients(const std::vector<NamedTensor>& parameters, double max_norm, double order) {
   at::NoGradGuard no_grad;
   std::vector<Tensor> gradients;
   for (const auto& [name, tensor] : parameters) {
-    // The largest absolute value of nothing is not defined, and an empty gradient has no part in a norm.
-    if (tensor.grad().defined() && tensor.grad().numel() > 0) gradients.push_back(tensor.grad());
+    if (tensor.grad().defined()) gradients.push_back(tensor.grad());
   }
-  if (gradients.empty()) return 0;
-  std::vector<Tensor> norms = at::_foreach_norm(gradients, order, at::kFloat);
-  for (auto& norm : norms) norm = norm.to(norms[0].device());
-  const double norm = at::linalg_vector_norm(at::stack(norms), order).item<double>();
+  const double norm = joint_norm(gradients, order);
   const double factor = max_norm / (norm + 1e-6);
   if (max_norm > 0 && factor < 1) at::_foreach_mul_(gradients, at::Scalar(factor));
   return norm;

@@ -50,7 +50,7 @@ class Optimizer {
 /// Adafactor (Shazeer and Stern, arXiv 1804.04235) in the forms that are in use.
 struct AdafactorOptions {
   std::string form = "fairseq";
-  double eps1 = 1e-30;            ///< added to squared gradients (torch: lower bound of their mean)
+  double eps1 = -1;               ///< added to squared gradients (torch: lower bound of their mean); -1: 1e-30 (torch: 1.2e-7)
   double eps2 = 1e-3;             ///< lower bound of a parameter's root mean square, where steps are relative to it
   double clip_threshold = 1;      ///< largest root mean square of an update
   double decay_rate = 0.8;        ///< the second moment decays by 1 - t^-decay_rate
@@ -64,7 +64,7 @@ struct AdafactorOptions {
 
   void fields(Fields& f) {
     f.field("form", form, "fairseq, fairseq_exact (its learning rate compounds, as in the reference), torch or big_vision");
-    f.field("eps1", eps1, "added to squared gradients (torch: lower bound)");
+    f.field("eps1", eps1, "added to squared gradients (torch: lower bound); -1: as the form has it");
     f.field("eps2", eps2, "lower bound of a parameter's root mean square");
     f.field("clip_threshold", clip_threshold, "largest root mean square of an update");
     f.field("decay_rate", decay_rate, "the second moment decays by 1 - t^-decay_rate");

@@ -2,7 +2,6 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/allclose.h>
-#include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/linspace.h>
@@ -198,7 +197,7 @@ TEST(Optimizer, StretchesOnManyProcessesDoTogetherWhatOneDoesToTheWhole) {
     const auto one = make_optimizer({{.name = "w", .parameter = w, .weight_decay = 0.1}}, optimizer_test::options(name));
     ASSERT_TRUE(one->elementwise());
     std::vector<std::unique_ptr<Optimizer>> many;
-    for (const auto [begin, end] : {std::pair{0, 5}, std::pair{5, 5}, std::pair{5, 12}}) {
+    for (const auto& [begin, end] : {std::pair{0, 5}, std::pair{5, 5}, std::pair{5, 12}}) {
       many.push_back(make_optimizer({{.name = "w", .parameter = part, .weight_decay = 0.1, .begin = begin, .end = end}}, optimizer_test::options(name)));
     }
     for (int step = 0; step < 3; ++step) {

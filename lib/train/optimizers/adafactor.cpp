@@ -194,8 +194,10 @@ class BigVisionForm : public Adafactor {
 
 }  // namespace adafactor
 
-std::unique_ptr<Optimizer> make_adafactor(std::vector<OptimizedParameter> parameters, const OptimizerOptions& options) {
-  const AdafactorOptions& a = options.adafactor;
+std::unique_ptr<Optimizer> make_adafactor(std::vector<OptimizedParameter> parameters, const OptimizerOptions& given) {
+  OptimizerOptions options = given;
+  AdafactorOptions& a = options.adafactor;
+  if (a.eps1 < 0) a.eps1 = a.form == "torch" ? std::numeric_limits<float>::epsilon() : 1e-30;
   if (!(a.clip_threshold > 0)) fail_usage("adafactor.clip_threshold is ", a.clip_threshold, "; it must be above 0");
   if (!(a.momentum >= 0 && a.momentum < 1)) fail_usage("adafactor.momentum is ", a.momentum, "; it must be at least 0 and less than 1");
   if (a.form == "fairseq" || a.form == "fairseq_exact") return std::make_unique<adafactor::FairseqForm>(std::move(parameters), options);

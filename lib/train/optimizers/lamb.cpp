@@ -1,14 +1,12 @@
-#include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/div.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/mul.h>
 #include <ATen/ops/sqrt.h>
-#include <ATen/ops/stack.h>
-#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "vlm/train/gradients.h"
 #include "vlm/train/optimizers/optimizers.h"
 #include "vlm/train/optimizers/stateful.h"
 
@@ -49,15 +47,11 @@ class Lamb : public StatefulOptimizer {
   /// What all gradients are divided by, for a joint norm of at most max_grad_norm.
   double clip_divisor() const {
     if (options_.max_grad_norm <= 0) return 1;
-    at::NoGradGuard no_grad;
     std::vector<Tensor> gradients;
     for (size_t i = 0; i < parameters_.size(); ++i) {
       if (has_update(i)) gradients.push_back(parameters_[i].parameter.grad());
     }
-    if (gradients.empty()) return 1;
-    std::vector<Tensor> norms = at::_foreach_norm(gradients, 2, at::kFloat);
-    for (auto& norm : norms) norm = norm.cpu();
-    return std::max(1.0, at::linalg_vector_norm(at::stack(norms)).item<double>() / options_.max_grad_norm);
+    return std::max(1.0, joint_norm(gradients) / options_.max_grad_norm);
   }
 
   double trust_ratio(const Tensor& value, const Tensor& direction) const {
