@@ -1,11 +1,6 @@
-#include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
-#include <ATen/ops/ones.h>
-#include <ATen/ops/tensor.h>
-#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -17,61 +12,10 @@
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/safetensors.h"
 #include "vlm/text/sentencepiece_trainer.h"
-#include "vlm/train/adamw.h"
 #include "vlm/train/checkpoint.h"
-#include "vlm/train/schedule.h"
 #include "vlm/train/trainer.h"
 
 namespace vlm {
-
-TEST(AdamW, FollowsItsFormula) {
-  const double lr = 0.1, beta1 = 0.9, beta2 = 0.95, eps = 1e-3, decay = 0.5;
-  Tensor w = at::ones({1, 1}).requires_grad_();
-  AdamW optimizer({{"w", w}}, AdamWOptions{.beta1 = beta1, .beta2 = beta2, .eps = eps, .weight_decay = decay});
-  double p = 1, m = 0, v = 0;
-  for (int t = 1; t <= 5; ++t) {
-    const double g = 0.3 * t - 1;
-    w.mutable_grad() = at::ones({1, 1}) * g;
-    optimizer.step(lr);
-    p *= 1 - lr * decay;
-    m = beta1 * m + (1 - beta1) * g;
-    v = beta2 * v + (1 - beta2) * g * g;
-    p -= lr * (m / (1 - std::pow(beta1, t))) / (std::sqrt(v / (1 - std::pow(beta2, t))) + eps);
-    EXPECT_NEAR(w.item<double>(), p, 1e-5) << "step " << t;
-  }
-}
-
-TEST(AdamW, ParametersWithoutAGradientAreLeftAlone) {
-  Tensor w = at::ones({2, 2}).requires_grad_();
-  AdamW optimizer({{"w", w}}, {});
-  optimizer.step(0.1);
-  EXPECT_TRUE(at::equal(w, at::ones({2, 2})));
-}
-
-TEST(AdamW, AStateOfAnotherModelIsRefused) {
-  Tensor w = at::ones({2, 2}).requires_grad_(), other = at::ones({3, 2}).requires_grad_();
-  AdamW a({{"w", w}}, {}), b({{"w", other}}, {}), c({{"x", w}}, {});
-  EXPECT_THROW(b.load_state(a.state()), Error);
-  EXPECT_THROW(c.load_state(a.state()), Error);
-}
-
-TEST(ClipGradients, ScalesToTheLargestNormAndReturnsTheOneBefore) {
-  Tensor a = at::ones({2}).requires_grad_(), b = at::ones({2}).requires_grad_();
-  a.mutable_grad() = at::ones({2}) * 3;
-  b.mutable_grad() = at::ones({2}) * 4;
-  const std::vector<NamedTensor> parameters = {{"a", a}, {"b", b}};
-  EXPECT_NEAR(clip_gradients(parameters, 1.0), std::sqrt(50.0), 1e-5);
-  EXPECT_NEAR(clip_gradients(parameters, 0.0), 1.0, 1e-5);
-}
-
-TEST(Schedule, AnUnknownNameIsAUsageErrorWithTheNearestOne) {
-  try {
-    learning_rate(ScheduleOptions{.name = "cosin"}, 1.0, 0, 10);
-    FAIL() << "nothing was thrown";
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("did you mean 'cosine'"), std::string::npos);
-  }
-}
 
 TEST(Checkpoint, TheLatestCompleteOneIsFoundAndHalfOnesAreNot) {
   const testing::TemporaryFolder run;
