@@ -1,5 +1,6 @@
 #pragma once
-/// Collectives between GPUs by NCCL, as LibTorch's process group has them. Builds with VLM_CUDA=ON only.
+/// Collectives between GPUs by NCCL, as LibTorch's process group has them. Builds with VLM_CUDA=ON only. Who calls this includes
+/// torch/csrc/distributed/c10d/Backend.hpp and Store.hpp, which are too large for a header.
 
 #include <c10/core/Device.h>
 #include <c10/util/intrusive_ptr.h>
