@@ -33,6 +33,7 @@ void add_info(CLI::App& app);
 void add_launch(CLI::App& app);
 void add_match(CLI::App& app);
 void add_pretrain(CLI::App& app);
+void add_finetune(CLI::App& app);
 void add_report(CLI::App& app);
 void add_search(CLI::App& app);
 void add_tokenizer(CLI::App& app);

@@ -76,7 +76,7 @@ namespace {
 /// loaded, so the command starts itself once more with it. Decoding texts consists of thousands of short products: there the
 /// threads spin for a moment before they sleep.
 void wait_passively(int argc, char** argv) {
-  static constexpr const char* busy[] = {"pretrain", "eval", "embed", "index", "search", "classify", "report"};
+  static constexpr const char* busy[] = {"pretrain", "finetune", "eval", "embed", "index", "search", "classify", "report"};
   static constexpr const char* decoding[] = {"caption", "vqa", "match"};
   if (argc < 2 || std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
   const auto is_one_of = [&](const auto& names) {
@@ -114,6 +114,7 @@ int main(int argc, char** argv) {
   add_data(app);
   add_tokenizer(app);
   add_pretrain(app);
+  add_finetune(app);
   add_launch(app);
   add_eval(app);
   add_classify(app);

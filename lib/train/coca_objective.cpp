@@ -1,5 +1,6 @@
 #include "vlm/train/coca_objective.h"
 
+#include <ATen/TensorOperators.h>
 #include <algorithm>
 
 #include "vlm/losses/coca.h"

@@ -43,6 +43,15 @@ std::shared_ptr<Model> grown_from(const ModelRecipe& recipe, uint64_t seed) {
   return model;
 }
 
+/// Memory of their own on the device: the file that weights were mapped from may go.
+void own_weights(const Model& model, const c10::Device& device) {
+  at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : model.state()) {
+    const Tensor there = tensor.detach().to(device);
+    Tensor(tensor).set_data(there.is_same(tensor) || there.is_alias_of(tensor) ? there.clone() : there);
+  }
+}
+
 std::vector<NamedTensor> unfrozen(Model& model, const ModelRecipe& recipe) {
   for (const auto* patterns : {&recipe.freeze, &recipe.unfreeze}) {
     for (const auto& pattern : *patterns) {
@@ -64,12 +73,17 @@ std::vector<NamedTensor> unfrozen(Model& model, const ModelRecipe& recipe) {
 
 }  // namespace model_setup
 
-void detach_from_files(const Model& model) {
+void fill_weights(const Model& model, const TensorMap& weights) {
   at::NoGradGuard no_grad;
-  for (auto& [name, tensor] : model.state()) Tensor(tensor).set_data(tensor.detach().clone());
+  for (const auto& [name, tensor] : model.state()) {
+    const auto it = weights.find(name);
+    if (it == weights.end()) fail("the weight '", name, "' is missing");
+    if (it->second.sizes() != tensor.sizes()) fail("the weight '", name, "' has shape ", it->second.sizes(), ", the model needs ", tensor.sizes());
+    Tensor(tensor).copy_(it->second);
+  }
 }
 
-ModelSetup set_up_model(const Recipe& recipe) {
+ModelSetup set_up_model(const Recipe& recipe, const c10::Device& device) {
   const ModelRecipe& model = recipe.model;
   const auto seed = static_cast<uint64_t>(recipe.train.seed);
   ModelSetup out;
@@ -81,11 +95,11 @@ ModelSetup set_up_model(const Recipe& recipe) {
   } else {
     if (out.tokenizer_path.empty()) out.tokenizer_path = model.init;
     out.model = model.init_new.empty() ? std::shared_ptr<Model>(load_model(model.init).model) : model_setup::grown_from(model, seed);
-    detach_from_files(*out.model);
     // A folder's own preprocessing holds unless the recipe has one.
     const bool said = to_json(recipe.data.preprocess) != to_json(PreprocessOptions());
     if (!said && fs::is_directory(model.init)) out.preprocess = load_preprocess(model.init);
   }
+  model_setup::own_weights(*out.model, device);
   out.tokenizer = load_tokenizer(out.tokenizer_path);
   out.trained = model_setup::unfrozen(*out.model, model);
   if (recipe.train.recompute && !out.model->set_recompute(true)) {

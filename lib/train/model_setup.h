@@ -1,11 +1,14 @@
 #pragma once
 /// The model of a run: made anew or taken from a folder, with its tokenizer and preprocessing, and what of it is trained.
 
+#include <c10/core/Device.h>
+
 #include <filesystem>
 #include <memory>
 #include <vector>
 
 #include "vlm/data/transforms.h"
+#include "vlm/io/tensor_map.h"
 #include "vlm/models/interfaces.h"
 #include "vlm/text/tokenizer.h"
 #include "vlm/train/recipe.h"
@@ -21,9 +24,9 @@ struct ModelSetup {
 };
 
 /// Throws an Error or a usage error that names the key of the recipe that does not fit.
-ModelSetup set_up_model(const Recipe& recipe);
+ModelSetup set_up_model(const Recipe& recipe, const c10::Device& device = c10::kCPU);
 
-/// The weights become ordinary memory: the file that they were mapped from may go.
-void detach_from_files(const Model& model);
+/// Copies weights into a model, wherever it is. Throws if one is missing or has another shape.
+void fill_weights(const Model& model, const TensorMap& weights);
 
 }  // namespace vlm

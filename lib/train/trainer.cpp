@@ -21,6 +21,7 @@
 #include "vlm/models/model_folder.h"
 #include "vlm/models/snapshot.h"
 #include "vlm/train/checkpoint.h"
+#include "vlm/train/device.h"
 #include "vlm/train/evaluation.h"
 #include "vlm/train/model_setup.h"
 #include "vlm/train/run_log.h"
@@ -74,11 +75,13 @@ class Run {
       : recipe_(recipe), options_(options), out_(recipe.out), own_group_(make_single_communicator()),
         group_(options.communicator ? *options.communicator : *own_group_) {
     resume_from_ = agreed_checkpoint();
-    setup_ = set_up_model(recipe_);
+    use_device(options_.device);
+    allow_tf32(recipe_.train.tf32);
+    setup_ = set_up_model(recipe_, options_.device);
     objectives_ = make_objectives(recipe_, setup_, group_);
     const auto [height, width] = objectives_[0].objective->image_size();
     setup_.preprocess.size = height == width ? std::vector<int64_t>{height} : std::vector<int64_t>{height, width};
-    data_ = std::make_unique<TrainingData>(recipe_, objectives_, setup_.preprocess, group_.rank(), group_.size());
+    data_ = std::make_unique<TrainingData>(recipe_, objectives_, setup_.preprocess, group_.rank(), group_.size(), options_.device);
     if (!recipe_.data.val.path.empty() && group_.is_first()) validation_ = open_source(recipe_.data.val);
     evaluation_ = recipe_.eval.name.empty() ? objectives_[0].objective->evaluation() : recipe_.eval.name;
     step_maker_ = std::make_unique<TrainingStep>(recipe_, setup_, objectives_, group_);
@@ -223,8 +226,7 @@ class Run {
                    "; start anew with --resume none, or in another folder with out=DIR");
       }
       total_steps_ = planned;
-      load_state(setup_.model->state(), read_weights_of_checkpoint(), resume_from_.string());
-      detach_from_files(*setup_.model);
+      fill_weights(*setup_.model, weights_of(*load_model(resume_from_).model));
       step_maker_->optimizer().load_state(read_optimizer_state(resume_from_));
       if (Ema* ema = step_maker_->ema()) {
         if (!fs::exists(resume_from_ / "ema.safetensors")) fail_usage("train.ema.enabled: the run was begun without a moving average");
@@ -244,8 +246,6 @@ class Run {
       if (group_.is_first()) log_info("going on from ", resume_from_.string(), " (step ", step_, " of ", total_steps_, ")");
     });
   }
-
-  TensorMap read_weights_of_checkpoint() const { return weights_of(*load_model(resume_from_).model); }
 
   void train_step(Progress& bar) {
     const auto begin = Clock::now();

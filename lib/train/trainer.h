@@ -1,6 +1,8 @@
 #pragma once
 /// Training as a recipe says it, on one process or many: resumable to the same curve.
 
+#include <c10/core/Device.h>
+
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -20,6 +22,7 @@ struct TrainerOptions {
   std::function<bool()> should_stop = [] { return false; };
   /// Told of every step that was made, on the first rank: a program of one's own may watch.
   std::function<void(int64_t step, double loss)> on_step;
+  c10::Device device = c10::kCPU;        ///< where the model is trained
   Communicator* communicator = nullptr;  ///< between the ranks of the run; null: this process is all there is
 };
 

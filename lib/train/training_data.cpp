@@ -12,8 +12,8 @@ namespace vlm {
 bool RunObjective::takes(const std::string& source) const { return data.empty() || std::find(data.begin(), data.end(), source) != data.end(); }
 
 TrainingData::TrainingData(const Recipe& recipe, const std::vector<RunObjective>& objectives, const PreprocessOptions& preprocess,
-                           int64_t rank, int64_t world_size)
-    : recipe_(recipe.data), accumulate_(recipe.train.accumulate), rank_(rank), world_size_(world_size) {
+                           int64_t rank, int64_t world_size, const c10::Device& device)
+    : recipe_(recipe.data), accumulate_(recipe.train.accumulate), rank_(rank), world_size_(world_size), device_(device) {
   if (accumulate_ < 1) fail_usage("train.accumulate must be at least 1, not ", accumulate_);
   if (recipe_.global_batch_size > 0) {
     if (recipe_.global_batch_size % world_size != 0) {
@@ -32,6 +32,8 @@ TrainingData::TrainingData(const Recipe& recipe, const std::vector<RunObjective>
     if (total_steps_ == 0) {
       for (int64_t epoch = 0; epoch < recipe.train.epochs; ++epoch) total_steps_ += (loader_->batches_per_epoch(epoch) + accumulate_ - 1) / accumulate_;
     }
+    transfer_ = std::make_unique<DeviceTransfer>(device_, [this](Batch& batch) { return loader_->next(batch); });
+    start_epoch(0);
     return;
   }
   if (!recipe_.train.path.empty()) fail_usage("data.train and data.mix are both given; put the first one into the mix");
@@ -91,6 +93,19 @@ std::unique_ptr<Loader> TrainingData::make_loader(const SourceRecipe& recipe, co
   return std::make_unique<Loader>(sources_.back(), options, std::move(form));
 }
 
+void TrainingData::start_epoch(int64_t epoch) {
+  transfer_->reset();
+  epoch_ = epoch;
+  loader_->start_epoch(epoch);
+  left_ = loader_->batches_left();
+  epoch_ended_ = false;
+}
+
+void TrainingData::to_device(Batch& batch) const {
+  if (device_.is_cpu()) return;
+  for (Tensor* tensor : {&batch.images, &batch.ids, &batch.labels, &batch.image_index}) *tensor = tensor->to(device_);
+}
+
 std::vector<StepBatch> TrainingData::next() {
   std::vector<StepBatch> out;
   if (mix_) {
@@ -99,11 +114,14 @@ std::vector<StepBatch> TrainingData::next() {
         std::vector<Batch> batches;
         mix_->next_of_each(batches);
         for (size_t part = 0; part < batches.size(); ++part) {
-          if (mix_->part(part).weight > 0) out.push_back({std::move(batches[part]), part});
+          if (mix_->part(part).weight <= 0) continue;
+          to_device(batches[part]);
+          out.push_back({std::move(batches[part]), part});
         }
       } else {
         StepBatch one;
         one.source = mix_->next(one.batch);
+        to_device(one.batch);
         out.push_back(std::move(one));
       }
     }
@@ -112,13 +130,12 @@ std::vector<StepBatch> TrainingData::next() {
   if (epoch_ended_) {
     Batch none;
     loader_->next(none);  // reports what was skipped, and fails if that was too much
-    epoch_ += 1;
-    loader_->start_epoch(epoch_);
-    epoch_ended_ = false;
+    start_epoch(epoch_ + 1);
   }
-  for (int64_t n = 0; n < accumulate_; ++n) {
+  for (int64_t n = 0; n < accumulate_ && left_ > 0; ++n) {
     StepBatch one;
-    if (!loader_->next(one.batch)) break;
+    if (!transfer_->next(one.batch)) break;
+    left_ -= 1;
     out.push_back(std::move(one));
   }
   if (out.empty()) fail("data.train gave no batch in epoch ", epoch_);
@@ -133,7 +150,7 @@ void TrainingData::mark_used() {
     return;
   }
   loader_->mark_used(*last_);
-  epoch_ended_ = loader_->batches_left() == 0;
+  epoch_ended_ = left_ == 0;
 }
 
 double TrainingData::wait_seconds() const {
@@ -161,9 +178,10 @@ void TrainingData::resume(const nlohmann::json& cursor) {
     mix_->resume(MixCursor::from_json(cursor));
     return;
   }
-  const Cursor parsed = Cursor::from_json(cursor);
-  loader_->resume(parsed);
+  transfer_->reset();
+  loader_->resume(Cursor::from_json(cursor));
   epoch_ = loader_->epoch();
+  left_ = loader_->batches_left();
   epoch_ended_ = false;
 }
 

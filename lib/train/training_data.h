@@ -9,6 +9,7 @@
 
 #include "vlm/data/loader.h"
 #include "vlm/data/mixture.h"
+#include "vlm/train/device.h"
 #include "vlm/train/objective.h"
 #include "vlm/train/recipe.h"
 
@@ -34,7 +35,7 @@ class TrainingData {
  public:
   /// `objectives` and `preprocess` outlive it. Throws usage errors that name the key of the recipe that does not fit.
   TrainingData(const Recipe& recipe, const std::vector<RunObjective>& objectives, const PreprocessOptions& preprocess, int64_t rank,
-               int64_t world_size);
+               int64_t world_size, const c10::Device& device = c10::kCPU);
 
   /// Optimiser steps of the whole run.
   int64_t total_steps() const { return total_steps_; }
@@ -63,6 +64,8 @@ class TrainingData {
   void resume(const nlohmann::json& cursor);
 
  private:
+  void start_epoch(int64_t epoch);
+  void to_device(Batch& batch) const;
   std::unique_ptr<Loader> make_loader(const SourceRecipe& source, const std::string& name, const std::vector<RunObjective>& objectives,
                                       const PreprocessOptions& preprocess);
 
@@ -72,7 +75,10 @@ class TrainingData {
   std::vector<std::shared_ptr<const Source>> sources_;
   std::unique_ptr<Loader> loader_;  ///< of a single data set
   std::unique_ptr<MixLoader> mix_;
+  std::unique_ptr<DeviceTransfer> transfer_;  ///< what the loader gives, on the device
+  c10::Device device_;
   std::optional<Batch> last_;       ///< its ticket counts
+  int64_t left_ = 0;                ///< batches of this epoch that next() has not given yet
   int64_t total_steps_ = 0, steps_per_epoch_ = 0, epoch_ = 0, batch_size_ = 0;
   bool epoch_ended_ = false;
 };
