@@ -114,6 +114,7 @@ int main(int argc, char** argv) {
   add_data(app);
   add_tokenizer(app);
   add_pretrain(app);
+  add_train_plan(app);
   add_eval(app);
   add_classify(app);
   add_embed(app);
