@@ -74,7 +74,7 @@ function logTicks(low, high) {
     for (const k of [1, 2, 5]) all.push(+(k * Math.pow(10, power)).toPrecision(12));
   const inside = all.filter(tick => tick >= low * 0.999 && tick <= high * 1.001);
   if (inside.length > 7) return inside.filter(tick => /^1(0*)$|^1e|^0\.0*1$/.test(String(tick)));
-  return inside.length >= 2 ? inside : linearTicks(low, high, 4).filter(tick => tick > 0);
+  return inside.length >= 3 ? inside : linearTicks(low, high, 5).filter(tick => tick > 0);
 }
 
 // --- a chart
@@ -105,7 +105,7 @@ class Chart {
     const cut = Math.floor(sorted.length / 200);
     let low = sorted[cut], high = sorted[sorted.length - 1 - cut];
     if (this.log) return low === high ? [low / 2, high * 2] : [low / 1.03, high * 1.03];
-    if (low >= 0 && low < 0.5 * high) low = 0;
+    if (low >= 0 && (isShare(this.name) || low < 0.5 * high)) low = 0;
     if (low === high) { const pad = Math.abs(low) * 0.1 || 1; low -= pad; high += pad; }
     const step = roundStep(high - low, 4);
     return [Math.floor(low / step + 1e-9) * step, Math.max(high, Math.ceil(high / step - 0.35) * step)];
@@ -178,20 +178,19 @@ class Chart {
       return Math.abs(series.steps[low] - wanted) <= Math.abs(series.steps[high] - wanted) ? low : high;
     };
     this.marks.replaceChildren();
-    const rows = [];
-    let at = null;
-    for (const series of visible) {
-      const i = nearest(series), value = series.values[i];
-      if (at === null || Math.abs(series.steps[i] - wanted) < Math.abs(at - wanted)) at = series.steps[i];
-      rows.push(element('div', {}, dot(series.run), runs[series.run].name, visible.length > 1 ? ` @ ${series.steps[i]}` : '', element('b', {}, show(this.name, value))));
+    const rows = [], near = visible.map(nearest);
+    const at = visible.map((series, k) => series.steps[near[k]]).reduce((a, b) => Math.abs(b - wanted) < Math.abs(a - wanted) ? b : a);
+    visible.forEach((series, k) => {
+      const i = near[k], step = series.steps[i];
+      rows.push(element('div', {}, dot(series.run), runs[series.run].name, step !== at ? ` (${step})` : '', element('b', {}, show(this.name, series.values[i]))));
       const drawn = series.drawn[i];
       if (drawn !== null && (!this.log || drawn > 0)) this.marks.append(shape('circle', {cx: this.x(series.steps[i]), cy: this.y(drawn), r: 3.5, style: `fill:${colour(series.run)}`}));
-    }
+    });
     this.marks.prepend(shape('line', {class: 'cursor', x1: this.x(at), x2: this.x(at), y1: this.box.top, y2: this.height - this.box.bottom}));
     this.tip.replaceChildren(element('div', {style: 'color:var(--faint)'}, `step ${at}`), ...rows);
     this.tip.hidden = false;
     const x = this.x(at) / ratio, left = x > frame.width * 0.55;
-    this.tip.style.top = `${this.svg.offsetTop + 8}px`;
+    this.tip.style.top = `${frame.top - this.figure.getBoundingClientRect().top + 8}px`;
     this.tip.style.left = left ? 'auto' : `${x + 12}px`;
     this.tip.style.right = left ? `${frame.width - x + 12}px` : 'auto';
   }
