@@ -209,7 +209,11 @@ TrainingPlan plan_training(const Recipe& recipe, const PlanOptions& options) {
   out.epochs = recipe.train.epochs;
   out.steps_per_epoch = loader.batches_per_epoch(0);
   for (int64_t epoch = 0; epoch < out.epochs; ++epoch) out.total_steps += loader.batches_per_epoch(epoch);
-  if (options.measure && out.samples > 0) measure(out, parts, options);
+  if (out.steps_per_epoch == 0) {
+    fail_usage("data.train holds ", out.samples, " samples, which is not a single batch of ", out.batch, " for each of ", options.world_size,
+               " processes; make data.batch_size smaller, or set data.epoch_end: exact");
+  }
+  if (options.measure) measure(out, parts, options);
   return out;
 }
 
