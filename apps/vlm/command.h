@@ -37,6 +37,7 @@ void add_finetune(CLI::App& app);
 void add_report(CLI::App& app);
 void add_search(CLI::App& app);
 void add_tokenizer(CLI::App& app);
+void add_train_plan(CLI::App& app);
 void add_vqa(CLI::App& app);
 
 }  // namespace vlm::apps

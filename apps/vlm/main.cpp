@@ -116,6 +116,7 @@ int main(int argc, char** argv) {
   add_pretrain(app);
   add_finetune(app);
   add_launch(app);
+  add_train_plan(app);
   add_eval(app);
   add_classify(app);
   add_embed(app);

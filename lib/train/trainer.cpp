@@ -47,28 +47,6 @@ int64_t resident_mb() {
   return 0;
 }
 
-std::vector<RunObjective> make_objectives(const Recipe& recipe, const ModelSetup& setup, Communicator& communicator) {
-  const ObjectiveContext context{*setup.model, setup.tokenizer, communicator};
-  std::vector<RunObjective> out;
-  const auto add = [&](const std::string& name, const ObjectiveRecipe& part) {
-    with_context("objective '" + name + "'", [&] {
-      out.push_back({name, part.weight, part.data, objectives().get(part.name)(context, part.options)});
-    });
-  };
-  if (recipe.objectives.empty()) {
-    add(recipe.objective.name, recipe.objective);
-    return out;
-  }
-  const nlohmann::ordered_json all = recipe.objectives.to_json();
-  for (const auto& [name, keys] : all.items()) {
-    ObjectiveRecipe part;
-    part.name = name;
-    recipe.objectives.section(name).read(part);
-    add(name, part);
-  }
-  return out;
-}
-
 class Run {
  public:
   Run(const Recipe& recipe, const TrainerOptions& options)
@@ -78,9 +56,8 @@ class Run {
     use_device(options_.device);
     allow_tf32(recipe_.train.tf32);
     setup_ = set_up_model(recipe_, options_.device);
-    objectives_ = make_objectives(recipe_, setup_, group_);
-    const auto [height, width] = objectives_[0].objective->image_size();
-    setup_.preprocess.size = height == width ? std::vector<int64_t>{height} : std::vector<int64_t>{height, width};
+    objectives_ = make_run_objectives(recipe_, setup_, group_);
+    setup_.preprocess = preprocess_of_run(setup_, objectives_);
     data_ = std::make_unique<TrainingData>(recipe_, objectives_, setup_.preprocess, group_.rank(), group_.size(), options_.device);
     if (!recipe_.data.val.path.empty() && group_.is_first()) validation_ = open_source(recipe_.data.val);
     evaluation_ = recipe_.eval.name.empty() ? objectives_[0].objective->evaluation() : recipe_.eval.name;

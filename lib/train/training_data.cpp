@@ -11,6 +11,35 @@ namespace vlm {
 
 bool RunObjective::takes(const std::string& source) const { return data.empty() || std::find(data.begin(), data.end(), source) != data.end(); }
 
+std::vector<RunObjective> make_run_objectives(const Recipe& recipe, const ModelSetup& setup, Communicator& communicator) {
+  const ObjectiveContext context{*setup.model, setup.tokenizer, communicator};
+  std::vector<RunObjective> out;
+  const auto add = [&](const std::string& name, const ObjectiveRecipe& part) {
+    with_context("objective '" + name + "'", [&] {
+      out.push_back({name, part.weight, part.data, objectives().get(part.name)(context, part.options)});
+    });
+  };
+  if (recipe.objectives.empty()) {
+    add(recipe.objective.name, recipe.objective);
+    return out;
+  }
+  const nlohmann::ordered_json all = recipe.objectives.to_json();
+  for (const auto& [name, keys] : all.items()) {
+    ObjectiveRecipe part;
+    part.name = name;
+    recipe.objectives.section(name).read(part);
+    add(name, part);
+  }
+  return out;
+}
+
+PreprocessOptions preprocess_of_run(const ModelSetup& setup, const std::vector<RunObjective>& objectives) {
+  PreprocessOptions out = setup.preprocess;
+  const auto [height, width] = objectives.at(0).objective->image_size();
+  out.size = height == width ? std::vector<int64_t>{height} : std::vector<int64_t>{height, width};
+  return out;
+}
+
 TrainingData::TrainingData(const Recipe& recipe, const std::vector<RunObjective>& objectives, const PreprocessOptions& preprocess,
                            int64_t rank, int64_t world_size, const c10::Device& device)
     : recipe_(recipe.data), accumulate_(recipe.train.accumulate), rank_(rank), world_size_(world_size), device_(device) {

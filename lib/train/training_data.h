@@ -10,6 +10,7 @@
 #include "vlm/data/loader.h"
 #include "vlm/data/mixture.h"
 #include "vlm/train/device.h"
+#include "vlm/train/model_setup.h"
 #include "vlm/train/objective.h"
 #include "vlm/train/recipe.h"
 
@@ -24,6 +25,11 @@ struct RunObjective {
 
   bool takes(const std::string& source) const;
 };
+
+/// The objectives that the recipe names.
+std::vector<RunObjective> make_run_objectives(const Recipe& recipe, const ModelSetup& setup, Communicator& communicator);
+/// The preprocessing of the run, for pictures of the size that the objectives take.
+PreprocessOptions preprocess_of_run(const ModelSetup& setup, const std::vector<RunObjective>& objectives);
 
 /// What one data set gives to a step.
 struct StepBatch {
