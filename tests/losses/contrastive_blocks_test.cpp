@@ -50,12 +50,6 @@ struct Ranks {
   std::vector<Tensor> images, texts;
 };
 
-}  // namespace contrastive_blocks_test
-
-using contrastive_blocks_test::number;
-using contrastive_blocks_test::Ranks;
-using contrastive_blocks_test::unit_rows;
-
 TEST(ContrastiveBlocks, AreTheLocalLossOfARankWithAllItsGradients) {
   for (const int64_t ranks : {2, 3}) {
     for (const int64_t block : {1, 3, 100}) {
@@ -157,4 +151,5 @@ TEST(ContrastiveBlocks, RefuseWhatDoesNotFitTogether) {
   EXPECT_THROW(contrastive_loss_in_blocks(x, x, all, all, scale, {}, 0, {}, groups, groups), Error);
 }
 
+}  // namespace contrastive_blocks_test
 }  // namespace vlm

@@ -80,11 +80,6 @@ Tensor repeated_ids(int64_t rows) {
   return at::tensor(ids, at::kLong).view({rows, 3});
 }
 
-}  // namespace contrast_test
-
-using contrast_test::number;
-using contrast_test::unit_rows;
-
 TEST(ContrastiveOverRanks, IsTheLossOfOneProcessWithItsGradientsHoweverTheRowsAreSplit) {
   for (const auto& rows : contrast_test::splits) {
     const int64_t total = std::accumulate(rows.begin(), rows.end(), int64_t(0));
@@ -125,4 +120,5 @@ TEST(SigmoidOverRanks, AnUnknownExchangeIsAUsageError) {
   EXPECT_THROW(sigmoid_over_ranks(*communicator, x, x, number(1), number(0), "rnig", {}), Error);
 }
 
+}  // namespace contrast_test
 }  // namespace vlm

@@ -155,12 +155,6 @@ std::pair<double, double> learn(Model& model, Objective& objective, const Batch&
   return {before, loss_of().item<double>()};
 }
 
-}  // namespace objectives_test
-
-using objectives_test::batch_of;
-using objectives_test::make;
-using objectives_test::options;
-
 TEST(Objectives, OfPairsGiveOneProcessLossAndGradientOverAnyNumberOfRanks) {
   const struct {
     const char *name, *family;
@@ -347,4 +341,5 @@ TEST(TaughtAnswers, ThatAreMissingOrWeighNothingSensibleAreNamedWithTheirSample)
   EXPECT_EQ(taught_answers(sample, false, 1).at(0).second, 0);
 }
 
+}  // namespace objectives_test
 }  // namespace vlm

@@ -120,15 +120,26 @@ struct Work : torch::CustomClassHolder {
   }
 };
 
+/// The same values, from which a graph can begin.
+Inputs leaves_of(at::TensorList inputs) {
+  Inputs out;
+  for (const auto& input : inputs) out.push_back(input.detach().requires_grad_(input.requires_grad()));
+  return out;
+}
+
 struct Recompute : torch::autograd::Function<Recompute> {
   /// `anchor` wants a gradient, so that the node is made also where no input does.
   static Variable forward(AutogradContext* context, const Variable& anchor, const c10::intrusive_ptr<Work>& work, at::TensorList inputs) {
     (void)anchor;
     const ReplayAutocast same(work->autocast);
+    // Kernels may choose by whether a gradient is wanted, and choose alike both times only if it is wanted both times: a graph
+    // is made here, too, and dropped chunk by chunk.
+    const c10::AutoGradMode recording(true);
+    const Inputs leaves = leaves_of(inputs);
     std::vector<Tensor> parts;
-    for (const int64_t first : work->starts(inputs)) {
+    for (const int64_t first : work->starts(leaves)) {
       work->random.emplace_back(work->device);
-      parts.push_back(work->fn(work->inputs_from(inputs, first)));
+      parts.push_back(work->fn(work->inputs_from(leaves, first)).variable_data());
     }
     context->saved_data["work"] = c10::IValue::make_capsule(work);
     context->save_for_backward(inputs.vec());
@@ -139,8 +150,7 @@ struct Recompute : torch::autograd::Function<Recompute> {
     const auto work = c10::static_intrusive_pointer_cast<Work>(context->saved_data["work"].toCapsule());
     const variable_list saved = context->get_saved_variables();
     variable_list out(2 + saved.size());
-    Inputs inputs;
-    for (const auto& input : saved) inputs.push_back(input.detach().requires_grad_(input.requires_grad()));
+    const Inputs inputs = leaves_of(saved);
     const auto starts = work->starts(inputs);
     int64_t row = 0;
     for (size_t i = 0; i < starts.size(); ++i) {
@@ -209,7 +219,14 @@ bool recomputing_more() { return recomputation::chunks_to_come.load() > 0; }
 
 Tensor RecomputedBlocks::run_block(const torch::nn::Module& block, const std::function<Tensor(const std::vector<Tensor>&)>& fn,
                                    const std::vector<Tensor>& inputs) const {
-  if (!on_ || !c10::GradMode::is_enabled()) return fn(inputs);
+  if (!c10::GradMode::is_enabled()) return fn(inputs);
+  if (!on_) {
+    // What several blocks look at (a picture, from every layer of a decoder) gets one gradient from each, as it does from
+    // blocks that are recomputed: sums in another order would differ in the last bit.
+    std::vector<Tensor> own;
+    for (const auto& x : inputs) own.push_back(x.defined() && x.requires_grad() ? x.alias() : x);
+    return fn(own);
+  }
   bool learns = std::any_of(inputs.begin(), inputs.end(), [](const Tensor& x) { return x.defined() && x.requires_grad(); });
   if (!learns) {
     const auto parameters = block.parameters();

@@ -1,6 +1,6 @@
 #pragma once
-/// Memory for time: parts of a network that keep no graph in the forward pass and are computed a second time, with one, in
-/// the backward pass (Chen et al., arXiv 1604.06174; GradCache: Gao et al., arXiv 2101.06983; specs: efficiency, 4).
+/// Memory for time: parts of a network that keep no graph after the forward pass and are computed a second time in the
+/// backward pass (Chen et al., arXiv 1604.06174; GradCache: Gao et al., arXiv 2101.06983; specs: efficiency, 4).
 ///
 /// What fn draws from the default generator (dropout, patches left out) is drawn alike both times, and it runs under the same
 /// autocast, so the gradients are those of the plain computation to the last bit. Parameters that fn uses get their gradients
