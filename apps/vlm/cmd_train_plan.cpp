@@ -1,3 +1,5 @@
+#include <algorithm>
+#include <cmath>
 #include <cstdio>
 
 #include "command.h"
@@ -40,7 +42,7 @@ void print(const TrainingPlan& plan, const PlanOptions& options) {
   table.push_back({"memory", bytes(plan.memory_bytes()), options.world_size > 1 ? "each process" : ""});
   table.push_back({"  weights", bytes(plan.weight_bytes), ""});
   table.push_back({"  gradients", bytes(plan.gradient_bytes), ""});
-  table.push_back({"  optimiser", bytes(plan.optimizer_bytes), concat(options.state_per_parameter, " numbers for each parameter")});
+  table.push_back({"  optimiser", bytes(plan.optimizer_bytes), concat(std::lround(100.0 * static_cast<double>(plan.optimizer_bytes) / 4 / static_cast<double>(std::max<int64_t>(1, plan.trainable))) / 100.0, " numbers for each parameter")});
   if (plan.ema_bytes > 0) table.push_back({"  moving average", bytes(plan.ema_bytes), ""});
   const std::string how = plan.measured_batch == 0           ? "not measured"
                           : plan.measured_batch < plan.batch ? concat("scaled from a batch of ", plan.measured_batch)

@@ -105,11 +105,12 @@ class Run {
     TrainResult result;
     bool stopped_early = early_stop_due();
     while (step_ < total_steps_ && !stopped_early) {
+      train_step(bar);
+      stopped_early = after_step();
+      if (step_ == total_steps_ || stopped_early) break;
       const Wishes wishes = agree();
       if (wishes.stop) return stop_here(bar);
       if (wishes.save && step_ > saved_at_) save(false, recipe_.train.save_in_background);
-      train_step(bar);
-      stopped_early = after_step(bar);
     }
     if (group_.is_first()) bar.finish();
     if (evaluated_at_ != step_) evaluate();
@@ -296,7 +297,7 @@ class Run {
   }
 
   /// Evaluates and saves where that is due; true if the run is to end early.
-  bool after_step(Progress&) {
+  bool after_step() {
     const TrainRecipe& train = recipe_.train;
     const bool last = step_ == total_steps_;
     bool evaluate_now = train.eval_every_steps > 0 && step_ % train.eval_every_steps == 0;

@@ -18,7 +18,7 @@ struct TrainerOptions {
   std::string resume = "auto";  ///< auto, none, or a checkpoint
   bool progress = true;
   bool dry_run = false;         ///< open everything, make one step, evaluate a little, write nothing
-  /// Asked before every step; true: write a checkpoint and stop (a signal, a time limit). One rank's word is enough.
+  /// Asked after every step; true: write a checkpoint and stop (a signal, a time limit). One rank's word is enough.
   std::function<bool()> should_stop = [] { return false; };
   /// Told of every step that was made, on the first rank: a program of one's own may watch.
   std::function<void(int64_t step, double loss)> on_step;

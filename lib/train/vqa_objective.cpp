@@ -59,6 +59,13 @@ std::vector<int64_t> VqaObjective::question_ids(const Sample& sample) const {
   return ids;
 }
 
+void VqaObjective::check(const Sample& sample, const std::string&) const {
+  const std::string place = sample.shard + ": " + sample.key;
+  if (sample.images.empty()) throw SampleError("no_image", place);
+  if (sample.question.empty()) throw SampleError("no_question", place);
+  if (sample.answers.empty()) throw SampleError("no_answer", place);
+}
+
 std::vector<LossTerm> VqaObjective::losses(const Batch& batch) {
   const GenerationTokens tokens = answerer_.generation_tokens();
   // The trainer seeds the generator for every step, so a run that goes on draws what it would have drawn.

@@ -32,6 +32,7 @@ class VqaObjective : public Objective {
   /// "answer": the mean over questions of sum over answers of weight times sum over ids of the cross entropy. An answer that
   /// is drawn weighs as all answers of its question together.
   std::vector<LossTerm> losses(const Batch& batch) override;
+  void check(const Sample& sample, const std::string& text) const override;
   std::pair<int64_t, int64_t> image_size() const override { return size_; }
   std::string evaluation() const override { return "vqa"; }
 

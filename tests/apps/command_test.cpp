@@ -117,7 +117,7 @@ TEST_F(Command, EvaluationPrintsJsonWithFractionsBesideChance) {
 TEST_F(Command, ARunThatIsOverTrainsNoFurther) {
   const auto losses = [&] {
     int64_t count = 0;
-    std::ifstream in(root_ + "/run/log.jsonl");
+    std::ifstream in(root_ + "/run/metrics.jsonl");
     for (std::string line; std::getline(in, line);) count += nlohmann::json::parse(line).contains("loss");
     return count;
   };

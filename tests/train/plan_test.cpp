@@ -76,7 +76,9 @@ TEST_F(Plan, CountsParametersMemoryAndSteps) {
 }
 
 TEST_F(Plan, MoreProcessesMakeFewerStepsOfLargerBatches) {
-  const TrainingPlan plan = plan_training(recipe(), {.world_size = 2, .measure = false, .ema = true});
+  Recipe averaged = recipe();
+  averaged.train.ema.enabled = true;
+  const TrainingPlan plan = plan_training(averaged, {.world_size = 2, .measure = false});
   EXPECT_EQ(plan.global_batch, 32);
   EXPECT_EQ(plan.steps_per_epoch, plan.samples / 32);
   EXPECT_EQ(plan.ema_bytes, plan.weight_bytes);

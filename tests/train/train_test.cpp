@@ -1,4 +1,5 @@
 #include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 
 #include <fstream>
@@ -17,23 +18,81 @@
 
 namespace vlm {
 
-TEST(Checkpoint, TheLatestCompleteOneIsFoundAndHalfOnesAreNot) {
+namespace train_test {
+
+/// Writes a checkpoint that holds a weight, as the trainer does.
+void write(const std::filesystem::path& run, int64_t step, bool best = false, bool in_background = false) {
+  const auto alone = make_single_communicator();
+  CheckpointWriter writer(run, 2, *alone);
+  CheckpointContent content;
+  content.step = step;
+  content.best = best;
+  content.write_model = [step](const auto& folder) { write_file_atomically(folder / "weights", std::string(1000, static_cast<char>('a' + step % 26))); };
+  content.optimizer = {{"exp_avg.w", at::ones({3})}};
+  content.trainer = {{"step", step}, {"total_steps", 100}};
+  content.cursor = nlohmann::ordered_json::object();
+  writer.write(std::move(content), in_background);
+  EXPECT_TRUE(writer.wait());
+}
+
+}  // namespace train_test
+
+TEST(Checkpoint, TheNewestOnesAndTheBestAreKept) {
   const testing::TemporaryFolder run;
-  const auto write = [&](int64_t step) {
-    write_checkpoint(run.path(), step, 2, [&](const auto& folder) { write_file_atomically(folder / "trainer.json", std::to_string(step)); });
-  };
   EXPECT_TRUE(latest_checkpoint(run.path()).empty());
-  for (const int64_t step : {5, 10, 15}) write(step);
-  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000015");
-  EXPECT_EQ(read_file(run / "checkpoints/latest/trainer.json"), "15");
-  EXPECT_FALSE(std::filesystem::exists(run / "checkpoints/step-00000005"));
-  EXPECT_THROW(write_checkpoint(run.path(), 20, 2, [](const auto& folder) {
-    write_file_atomically(folder / "weights", "half");
-    fail("killed");
-  }), Error);
-  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000015");
+  train_test::write(run.path(), 5, /*best=*/true);
+  for (const int64_t step : {10, 15, 20}) train_test::write(run.path(), step, false, /*in_background=*/step == 15);
+  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000020");
+  EXPECT_EQ(std::filesystem::read_symlink(run / "checkpoints/latest"), "step-00000020");
+  EXPECT_EQ(std::filesystem::read_symlink(run / "checkpoints/best"), "step-00000005");
+  EXPECT_TRUE(std::filesystem::exists(run / "checkpoints/step-00000005/weights"));
+  EXPECT_FALSE(std::filesystem::exists(run / "checkpoints/step-00000010"));
   EXPECT_THROW(checkpoint_to_resume(run.path(), "/nowhere"), Error);
   EXPECT_TRUE(checkpoint_to_resume(run.path(), "none").empty());
+}
+
+TEST(Checkpoint, ATruncatedOrAlteredOneIsPassedOverAndThatIsSaid) {
+  const testing::TemporaryFolder run;
+  train_test::write(run.path(), 10);
+  train_test::write(run.path(), 20);
+  const auto newest = run / "checkpoints/step-00000020/weights";
+  const std::string whole = read_file(newest);
+  std::filesystem::resize_file(newest, 500);
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000010");
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("weights has 500 bytes, 1000 were written"), std::string::npos);
+  std::string altered = whole;
+  altered[123] ^= 1;
+  write_file_atomically(newest, altered);
+  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000010");
+  EXPECT_THROW(checkpoint_to_resume(run.path(), (run / "checkpoints/step-00000020").string()), Error);
+  write_file_atomically(newest, whole);
+  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000020");
+  std::filesystem::remove(newest);
+  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000010");
+}
+
+TEST(Checkpoint, OneThatCannotBeWrittenLeavesTheOthersAsTheyWere) {
+  const testing::TemporaryFolder run;
+  train_test::write(run.path(), 10);
+  const auto alone = make_single_communicator();
+  CheckpointWriter writer(run.path(), 2, *alone);
+  for (const bool in_background : {false, true}) {
+    CheckpointContent content;
+    content.step = 20;
+    content.write_model = [](const auto& folder) {
+      write_file_atomically(folder / "weights", "half");
+      fail("no space left on device");
+    };
+    if (in_background) {
+      writer.write(std::move(content), true);
+      EXPECT_FALSE(writer.wait());
+    } else {
+      EXPECT_THROW(writer.write(std::move(content), false), Error);
+    }
+    EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000010");
+    EXPECT_FALSE(std::filesystem::exists(run / "checkpoints/step-00000020.part"));
+  }
 }
 
 namespace train_test {
@@ -79,7 +138,7 @@ train: {epochs: 3, lr: 2e-3, schedule: {warmup_steps: 3}, eval_every_epochs: 0, 
 
   static std::vector<double> losses(const std::string& out) {
     std::vector<double> found;
-    std::ifstream in(*folder_ / out / "log.jsonl");
+    std::ifstream in(*folder_ / out / "metrics.jsonl");
     for (std::string line; std::getline(in, line);) {
       const auto entry = nlohmann::json::parse(line);
       if (entry.contains("loss")) found.push_back(entry["loss"]);
