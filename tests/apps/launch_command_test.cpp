@@ -160,6 +160,8 @@ TEST(Launch, WrongUseIsSaidBeforeAnythingStarts) {
                             "-- launch -- info", "--exec -- /no/such/program"}) {
     EXPECT_EQ(launch(wrong).code, 2) << wrong;
   }
+  EXPECT_TRUE(holds(launch("-n 2 pretrain --config x").out, "stands behind --"));
+  EXPECT_TRUE(holds(launch("-n 0 -- pretrain --config x").out, "must be a number of at least 1")) << "not an option of another command";
 }
 
 }  // namespace vlm
