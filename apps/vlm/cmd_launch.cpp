@@ -186,7 +186,8 @@ class Group {
       return;
     }
     stop_was_asked_ = true;
-    send(signal);
+    // SIGUSR1 means something to the rank only: what it has started would die of it.
+    for (const auto& rank : ranks_) rank->send(signal, signal != SIGUSR1);
   }
 
   void reap() {

@@ -46,6 +46,7 @@ std::string suggestion(const CLI::App& app, int argc, char** argv) {
   const CLI::App* at = &app;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
+    if (word == "--") break;  // what stands behind it is another command's
     if (word[0] != '-') {
       const auto subcommands = at->get_subcommands([](const CLI::App*) { return true; });
       if (subcommands.empty()) continue;
@@ -59,6 +60,9 @@ std::string suggestion(const CLI::App& app, int argc, char** argv) {
     }
     const std::string option = word.substr(0, word.find('='));
     if (option.size() < 3 || option[1] != '-' || at->get_option_no_throw(option)) continue;
+    if (at->get_name() == "launch" && i > 2 && std::find(argv + i, argv + argc, std::string_view("--")) == argv + argc) {
+      return "there is no option '" + option + "' of launch; the command that it starts stands behind --, as in: vlm launch -n 2 -- pretrain --config FILE";
+    }
     for (const auto* other : at->get_options()) {
       for (const auto& name : other->get_lnames()) known.push_back("--" + name);
     }

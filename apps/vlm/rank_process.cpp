@@ -137,8 +137,8 @@ RankProcess::~RankProcess() {
   finish_output();
 }
 
-void RankProcess::send(int signal) const {
-  if (running_) ::kill(-process_, signal);
+void RankProcess::send(int signal, bool to_children) const {
+  if (running_) ::kill(to_children ? -process_ : process_, signal);
 }
 
 bool RankProcess::reap(RankEnd& end) {

@@ -51,8 +51,8 @@ class RankProcess {
   RankProcess(const RankProcess&) = delete;
   RankProcess& operator=(const RankProcess&) = delete;
 
-  /// To the process and all that it has started.
-  void send(int signal) const;
+  /// To the process and all that it has started, or to it alone.
+  void send(int signal, bool to_children = true) const;
   bool running() const { return running_; }
   /// Takes note of an end, if there is one; true once, when it has just ended.
   bool reap(RankEnd& end);

@@ -44,7 +44,7 @@ Outcome launch(const std::string& arguments) {
 
 /// The same in the background, to be sent signals.
 pid_t launch_in_background(const std::string& arguments, const std::string& out) {
-  const std::string line = command_line(arguments) + " >" + out;
+  const std::string line = "exec >" + out + "; " + command_line(arguments);
   const pid_t process = ::fork();
   if (process == 0) {
     ::execl("/bin/sh", "sh", "-c", line.c_str(), nullptr);
@@ -160,6 +160,8 @@ TEST(Launch, WrongUseIsSaidBeforeAnythingStarts) {
                             "-- launch -- info", "--exec -- /no/such/program"}) {
     EXPECT_EQ(launch(wrong).code, 2) << wrong;
   }
+  EXPECT_TRUE(holds(launch("-n 2 pretrain --config x").out, "stands behind --"));
+  EXPECT_TRUE(holds(launch("-n 0 -- pretrain --config x").out, "must be a number of at least 1")) << "not an option of another command";
 }
 
 }  // namespace vlm
