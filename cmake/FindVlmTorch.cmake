@@ -30,6 +30,7 @@ if(VlmTorch_FOUND AND NOT TARGET vlm_torch)
   target_link_libraries(vlm_torch INTERFACE
     "-Wl,--push-state,--no-as-needed" ${VLM_TORCH_CPU} ${VLM_TORCH_C10} "-Wl,--pop-state")
   if(VLM_CUDA)
+    target_compile_definitions(vlm_torch INTERFACE VLM_CUDA=1)
     foreach(lib torch_cuda c10_cuda)
       find_library(VLM_TORCH_${lib} ${lib} HINTS ${_vlm_torch_lib} REQUIRED)
       target_link_libraries(vlm_torch INTERFACE "-Wl,--push-state,--no-as-needed" ${VLM_TORCH_${lib}} "-Wl,--pop-state")

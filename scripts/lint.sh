@@ -18,7 +18,7 @@ for argument in "$@"; do
 done
 need_packages clang-tidy-16 shellcheck
 scripts/setup.sh
-shellcheck -x dev .ci/run scripts/*.sh
+shellcheck -x dev .ci/run scripts/*.sh tools/*.sh
 
 if ((all == 1)); then
   mapfile -t files < <(git ls-files -- 'lib/*.cpp' 'apps/*.cpp')

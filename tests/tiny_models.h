@@ -2,6 +2,7 @@
 /// Small models with drawn weights, as folders in released layouts.
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 #include <string>
 
 #include "vlm/core/config.h"

@@ -24,7 +24,9 @@
 #include "vlm/models/layers/packed_linear.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/text/tokenizer.h"
-#include "vlm/train/adamw.h"
+#include "vlm/train/gradients.h"
+#include "vlm/train/optimizer.h"
+#include "vlm/train/parameter_groups.h"
 
 namespace vlm::apps {
 
@@ -102,11 +104,12 @@ void clip_train(const ModelTask& task) {
   const Tensor ids = at::randint(1, vocabulary - 2, {task.batch, encoder.context_length()}, at::kLong);
   ids.select(1, encoder.context_length() - 1).fill_(vocabulary - 1);  // the largest id is where the text tower pools
   model->set_training(true);
-  AdamW optimizer(model->trainable(), {});
+  const auto parameters = model->trainable();
+  const auto optimizer = make_optimizer(parameter_groups(parameters, {}), {});
   const auto step = [&] {
-    optimizer.zero_grad();
+    clear_gradients(parameters);
     contrastive_loss(encoder.embed_images(pixels), encoder.embed_texts(ids), encoder.logit_scale(), encoder.logit_bias()).backward();
-    optimizer.step(5e-4);
+    optimizer->step(5e-4);
     model->after_step();
   };
   report("clip-train", task.precision, task.threads, static_cast<double>(task.batch), timed(step, task.seconds), "samples/s", {{"batch", task.batch}});

@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <fstream>
 
 #include "command.h"
 #include "html.h"
 #include "model_options.h"
 #include "output.h"
+#include "training_page.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/rng.h"
@@ -28,7 +28,8 @@ namespace fs = std::filesystem;
 
 struct Options {
   ModelFlags model;
-  std::string data, run, out = "report.html", title = "What the model learnt", note;
+  std::vector<std::string> what;  ///< folders of runs, or one data set
+  std::string run, out = "report.html", title, note;
   std::vector<std::string> queries;
   int64_t pictures = 18, seed = 4;
 };
@@ -60,20 +61,18 @@ std::string recall_table(const RetrievalReport& report) {
   return out + "</tr></table>";
 }
 
-std::string loss_section(const fs::path& log) {
-  std::vector<std::pair<double, double>> losses, recalls;
-  std::ifstream in(log);
-  if (!in) fail("there is no ", log.string(), "; name the run's folder with --run");
-  for (std::string line; std::getline(in, line);) {
-    const auto entry = nlohmann::json::parse(line, nullptr, false);
-    if (!entry.is_object() || !entry.contains("step")) continue;
-    const double step = entry["step"];
-    if (entry.contains("loss")) losses.emplace_back(step, entry["loss"].get<double>());
-    if (entry.contains("eval")) {
-      const auto& shares = entry["eval"]["image_to_text"];
-      if (shares.contains("R@10")) recalls.emplace_back(step, 100 * shares["R@10"].get<double>());
-    }
+/// Points that a chart can draw.
+std::vector<std::pair<double, double>> points_of(const std::map<std::string, Series>& all, const std::string& name, double scale) {
+  std::vector<std::pair<double, double>> out;
+  if (const auto it = all.find(name); it != all.end()) {
+    for (const auto& [step, value] : it->second) out.emplace_back(static_cast<double>(step), value * scale);
   }
+  return out;
+}
+
+std::string loss_section(const fs::path& folder) {
+  const RunRecord record = read_run(folder);
+  const auto losses = points_of(record.steps, "loss", 1), recalls = points_of(record.evaluations, "image_to_text_recall@10", 100);
   if (losses.size() < 2) return "";
   std::string out = "<section><h2>How it was learnt</h2><div class=\"charts\">" +
                     html::chart(losses, "loss over optimiser steps (contrastive, in nats)", "loss");
@@ -126,9 +125,11 @@ std::string names_section(const Options& options, const DualEncoderPipeline& pip
   return out + "</div></section>";
 }
 
-void run(const Options& options) {
+void page_of_model(const Options& options) {
+  if (options.what.size() != 1) fail_usage("name one data set of held-out pictures beside --model");
+  const std::string title = options.title.empty() ? "What the model learnt" : options.title;
   SourceOptions source_options;
-  source_options.path = options.data;
+  source_options.path = options.what[0];
   const auto source = open_source(source_options);
   const DualEncoderPipeline pipeline = options.model.load();
   const c10::InferenceMode inference;
@@ -141,7 +142,7 @@ void run(const Options& options) {
   int64_t parameters = 0;
   for (const auto& [name, tensor] : pipeline.model().state()) parameters += tensor.numel();
 
-  std::string body = "<header><h1>" + html::escape(options.title) + "</h1>";
+  std::string body = "<header><h1>" + html::escape(title) + "</h1>";
   if (!options.note.empty()) body += "<p class=\"lead\">" + html::escape(options.note) + "</p>";
   char millions[32];
   std::snprintf(millions, sizeof millions, "%.1f", static_cast<double>(parameters) / 1e6);
@@ -150,8 +151,8 @@ void run(const Options& options) {
   body += "<section><h2>How often it is right</h2>" + recall_table(recall) + "</section>";
   body += queries_section(options, pipeline, set, thumbnails);
   body += names_section(options, pipeline, set, thumbnails);
-  if (!options.run.empty()) body += loss_section(fs::path(options.run) / "log.jsonl");
-  write_file_atomically(options.out, html::page(options.title, body));
+  if (!options.run.empty()) body += loss_section(options.run);
+  write_file_atomically(options.out, html::page(title, body));
   if (options.model.json) {
     print_json({{"page", options.out}, {"retrieval", recall.to_json()}});
   } else {
@@ -159,20 +160,53 @@ void run(const Options& options) {
   }
 }
 
+void page_of_runs(const Options& options) {
+  std::vector<std::string> folders = options.what;
+  if (!options.run.empty()) folders.push_back(options.run);
+  if (folders.empty()) fail_usage("name the folders of training runs, or a model with --model and a data set to ask it about");
+  std::vector<RunRecord> runs;
+  for (const auto& folder : folders) {
+    if (!is_run_folder(folder)) {
+      fail_usage(folder, " is no training run: it holds neither metrics.jsonl nor log.jsonl (for a page of a model's answers, name it with --model)");
+    }
+    runs.push_back(read_run(folder));
+  }
+  TrainingPageOptions page;
+  if (!options.title.empty()) page.title = options.title;
+  page.note = options.note;
+  write_file_atomically(options.out, training_page(runs, page));
+  if (!options.model.json) {
+    std::printf("%s: open it in a browser\n", options.out.c_str());
+    return;
+  }
+  nlohmann::ordered_json out = {{"page", options.out}, {"runs", nlohmann::ordered_json::array()}};
+  for (const auto& run : runs) {
+    nlohmann::ordered_json one = {{"run", run.folder.string()}, {"steps", run.last_step}, {"finished", run.finished}, {"metrics", nlohmann::ordered_json::object()}};
+    if (const auto loss = run.steps.find("loss"); loss != run.steps.end()) one["loss"] = loss->second.back().second;
+    for (const auto& [name, series] : run.evaluations) one["metrics"][name] = series.back().second;
+    out["runs"].push_back(std::move(one));
+  }
+  print_json(out);
+}
+
+void run(const Options& options) { options.model.model.empty() ? page_of_runs(options) : page_of_model(options); }
+
 }  // namespace report
 
 void add_report(CLI::App& app) {
   auto options = std::make_shared<report::Options>();
-  CLI::App* command = add_command(app, "report", "A page with what a model finds: pictures for words, words for pictures, the loss curve",
-                                  "vlm report --model runs/clip/model --run runs/clip 'data/test-000000.tar' --query 'a red flower' --out report.html",
+  CLI::App* command = add_command(app, "report", "A page about training runs (curves, numbers, examples), or, with --model, about what a model finds",
+                                  "vlm report runs/first runs/second --out runs.html\n"
+                                  "  vlm report --model runs/clip/model --run runs/clip 'data/test-000000.tar' --query 'a red flower' --out report.html",
                                   [options] { report::run(*options); });
   options->model.add_to(*command);
-  command->add_option("data", options->data, "Held-out pictures with captions: WebDataset shards, several joined by '::'")->required();
-  command->add_option("--run", options->run, "The training run, for its loss curve");
+  command->get_option("--model")->required(false);
+  command->add_option("what", options->what, "Folders of training runs; with --model: held-out pictures with captions, WebDataset shards, several joined by '::'");
+  command->add_option("--run", options->run, "With --model: its training run, for the loss curve");
   command->add_option("--query", options->queries, "Words to find pictures for (may be given several times)")->allow_extra_args(false);
   command->add_option("--pictures", options->pictures, "Pictures to find names for")->capture_default_str();
   command->add_option("--seed", options->seed, "Which pictures are drawn")->capture_default_str();
-  command->add_option("--title", options->title, "Heading of the page")->capture_default_str();
+  command->add_option("--title", options->title, "Heading of the page");
   command->add_option("--note", options->note, "A line below it");
   command->add_option("--out", options->out, "The page")->capture_default_str();
 }

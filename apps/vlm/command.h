@@ -30,11 +30,14 @@ void add_eval(CLI::App& app);
 void add_golden(CLI::App& app);
 void add_index(CLI::App& app);
 void add_info(CLI::App& app);
+void add_launch(CLI::App& app);
 void add_match(CLI::App& app);
 void add_pretrain(CLI::App& app);
+void add_finetune(CLI::App& app);
 void add_report(CLI::App& app);
 void add_search(CLI::App& app);
 void add_tokenizer(CLI::App& app);
+void add_train_plan(CLI::App& app);
 void add_vqa(CLI::App& app);
 
 }  // namespace vlm::apps

@@ -46,6 +46,7 @@ std::string suggestion(const CLI::App& app, int argc, char** argv) {
   const CLI::App* at = &app;
   for (int i = 1; i < argc; ++i) {
     const std::string word = argv[i];
+    if (word == "--") break;  // what stands behind it is another command's
     if (word[0] != '-') {
       const auto subcommands = at->get_subcommands([](const CLI::App*) { return true; });
       if (subcommands.empty()) continue;
@@ -59,6 +60,9 @@ std::string suggestion(const CLI::App& app, int argc, char** argv) {
     }
     const std::string option = word.substr(0, word.find('='));
     if (option.size() < 3 || option[1] != '-' || at->get_option_no_throw(option)) continue;
+    if (at->get_name() == "launch" && i > 2 && std::find(argv + i, argv + argc, std::string_view("--")) == argv + argc) {
+      return "there is no option '" + option + "' of launch; the command that it starts stands behind --, as in: vlm launch -n 2 -- pretrain --config FILE";
+    }
     for (const auto* other : at->get_options()) {
       for (const auto& name : other->get_lnames()) known.push_back("--" + name);
     }
@@ -76,7 +80,7 @@ namespace {
 /// loaded, so the command starts itself once more with it. Decoding texts consists of thousands of short products: there the
 /// threads spin for a moment before they sleep.
 void wait_passively(int argc, char** argv) {
-  static constexpr const char* busy[] = {"pretrain", "eval", "embed", "index", "search", "classify", "report"};
+  static constexpr const char* busy[] = {"pretrain", "finetune", "eval", "embed", "index", "search", "classify", "report"};
   static constexpr const char* decoding[] = {"caption", "vqa", "match"};
   if (argc < 2 || std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
   const auto is_one_of = [&](const auto& names) {
@@ -114,6 +118,9 @@ int main(int argc, char** argv) {
   add_data(app);
   add_tokenizer(app);
   add_pretrain(app);
+  add_finetune(app);
+  add_launch(app);
+  add_train_plan(app);
   add_eval(app);
   add_classify(app);
   add_embed(app);

@@ -66,6 +66,7 @@ CaptionReport evaluate_captions(const TextPipeline& pipeline, const Source& sour
   });
   std::vector<CaptionItem> items;
   std::vector<std::string> written;
+  std::vector<int64_t> numbers;
   PictureStream stream = pipeline.stream(pending.reader(), pending.on_failure());
   CaptionReport report;
   PictureBatch batch;
@@ -79,6 +80,7 @@ CaptionReport evaluate_captions(const TextPipeline& pipeline, const Source& sour
       report.references += static_cast<int64_t>(item.references.size());
       items.push_back(std::move(item));
       written.push_back(captions[i].text);
+      numbers.push_back(sample.number);
     }
   }
   if (items.empty()) fail(source.name(), " holds no picture with a caption that can be used");
@@ -97,7 +99,7 @@ CaptionReport evaluate_captions(const TextPipeline& pipeline, const Source& sour
   report.scores["CIDEr"] = cider(items, plain, frequency ? &*frequency : nullptr).corpus;
   if (options.each) {
     for (size_t i = 0; i < items.size(); ++i) {
-      options.each({{"picture", items[i].id}, {"caption", written[i]}, {"references", references.at(items[i].id)},
+      options.each({{"picture", items[i].id}, {"number", numbers[i]}, {"caption", written[i]}, {"references", references.at(items[i].id)},
                     {"BLEU-4", b.per_item[i].back()}, {"ROUGE-L", rouge.per_item[i]}, {"CIDEr-D", d.per_item[i]}});
     }
   }
@@ -138,7 +140,7 @@ VqaReport evaluate_vqa(const TextPipeline& pipeline, const Source& source, const
     for (size_t i = 0; i < answers.size(); ++i) {
       skips.use();
       VqaQuestion question{rows[i].key, answers[i].text, answers_of(rows[i]), text_of(rows[i].meta, "question_type"), text_of(rows[i].meta, "answer_type")};
-      results.push_back({{"question_id", rows[i].key}, {"question", rows[i].question}, {"answer", answers[i].text}, {"score", answers[i].score}});
+      results.push_back({{"question_id", rows[i].key}, {"number", rows[i].number}, {"question", rows[i].question}, {"answer", answers[i].text}, {"score", answers[i].score}});
       report.questions += 1;
       if (question.answers.empty()) {
         report.unanswered += 1;

@@ -158,7 +158,7 @@ ZeroShotReport evaluate_zero_shot(const DualEncoderPipeline& pipeline, const Sou
     }
   }
   std::vector<std::string> names, keys;
-  std::vector<int64_t> numbers;
+  std::vector<int64_t> numbers, places;
   const auto class_of = [](const Sample& sample) -> std::string {
     return sample.meta.is_object() && sample.meta.contains("class") && sample.meta["class"].is_string() ? sample.meta["class"].get<std::string>() : "";
   };
@@ -173,6 +173,7 @@ ZeroShotReport evaluate_zero_shot(const DualEncoderPipeline& pipeline, const Sou
         keys.push_back(sample.key);
         names.push_back(class_of(sample));
         numbers.push_back(sample.label.value_or(-1));
+        places.push_back(sample.number);
       });
   report.items = static_cast<int64_t>(names.size());
   report.skipped = skips.skipped();
@@ -202,7 +203,7 @@ ZeroShotReport evaluate_zero_shot(const DualEncoderPipeline& pipeline, const Sou
   const Tensor best = scores.argmax(1);
   for (size_t i = 0; i < target.size() && options.each; ++i) {
     const auto chosen = static_cast<size_t>(best[static_cast<int64_t>(i)].item<int64_t>());
-    options.each({{"picture", keys[i]}, {"class", report.classes[static_cast<size_t>(target[i])]}, {"predicted", report.classes[chosen]},
+    options.each({{"picture", keys[i]}, {"number", places[i]}, {"class", report.classes[static_cast<size_t>(target[i])]}, {"predicted", report.classes[chosen]},
                   {"cosine", scores[static_cast<int64_t>(i)][static_cast<int64_t>(chosen)].item<double>()}});
   }
   return report;

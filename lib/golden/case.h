@@ -72,6 +72,9 @@ void add_family_operations(Operations& operations);
 void add_name_operations(Operations& operations);
 void add_loss_operations(Operations& operations);
 void add_train_operations(Operations& operations);
+void add_memory_operations(Operations& operations);
+void add_optimizer_operations(Operations& operations);
+void add_schedule_operations(Operations& operations);
 void add_eval_operations(Operations& operations);
 void add_metric_operations(Operations& operations);
 /// All kinds that this build knows.

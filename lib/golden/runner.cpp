@@ -80,6 +80,9 @@ const Operations& operations() {
     add_name_operations(table);
     add_loss_operations(table);
     add_train_operations(table);
+    add_memory_operations(table);
+    add_optimizer_operations(table);
+    add_schedule_operations(table);
     add_eval_operations(table);
     add_metric_operations(table);
     return table;

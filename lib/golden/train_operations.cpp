@@ -1,12 +1,13 @@
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
 
 #include <c10/core/GradMode.h>
 
 #include <cmath>
 
 #include "vlm/golden/case.h"
-#include "vlm/train/adamw.h"
+#include "vlm/train/gradients.h"
+#include "vlm/train/optimizer.h"
+#include "vlm/train/parameter_groups.h"
 #include "vlm/train/schedule.h"
 
 namespace vlm::golden {
@@ -21,7 +22,8 @@ Result adamw(const Case& c) {
     if (name.rfind("in.", 0) == 0 && name.rfind("in.grad.", 0) != 0) parameters.push_back({name.substr(3), tensor.clone().requires_grad_()});
   }
   // Decay only on `w`, by its two dimensions or by its name; the other parameters are left out of it as the rule says.
-  AdamW optimizer(parameters, AdamWOptions{.beta1 = betas[0], .beta2 = betas[1], .eps = c.param("eps", 1e-8), .weight_decay = c.param("weight_decay", 0.0)});
+  const auto optimizer = make_optimizer(parameter_groups(parameters, {.weight_decay = c.param("weight_decay", 0.0)}),
+                                        {.name = "adamw", .beta1 = betas[0], .beta2 = betas[1], .eps = c.param("eps", 1e-8)});
   std::vector<double> norms;
   for (size_t t = 0; t < lrs.size(); ++t) {
     for (auto& [name, parameter] : parameters) {
@@ -29,7 +31,7 @@ Result adamw(const Case& c) {
       if (c.has_in(gradient)) parameter.mutable_grad() = c.in(gradient).clone();
     }
     norms.push_back(clip_gradients(parameters, c.param("grad_clip_norm", 0.0)));
-    optimizer.step(lrs[t]);
+    optimizer->step(lrs[t]);
     at::NoGradGuard no_grad;
     for (auto& [name, parameter] : parameters) {
       if (name == "logit_scale") parameter.clamp_(0, std::log(100.0));
@@ -60,8 +62,7 @@ Result param_groups(const Case& c) {
   const Tensor dims = c.has_in("ndims") ? c.in("ndims") : c.in("ndim");
   std::vector<int64_t> flags;
   for (size_t i = 0; i < names.size(); ++i) {
-    const std::vector<int64_t> shape(static_cast<size_t>(dims[static_cast<int64_t>(i)].item<int64_t>()), 1);
-    flags.push_back(takes_weight_decay(names[i], at::zeros(shape)) ? 0 : 1);
+    flags.push_back(takes_weight_decay(names[i], dims[static_cast<int64_t>(i)].item<int64_t>()) ? 0 : 1);
   }
   Result result;
   result.set("out.no_decay", at::tensor(flags, at::kLong));

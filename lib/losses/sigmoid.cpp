@@ -11,22 +11,16 @@
 #include <algorithm>
 
 #include "vlm/core/error.h"
+#include "vlm/losses/known_gradient.h"
 
 namespace vlm {
 
 namespace sigmoid_pairs {
 
-/// `value` with the derivative `gradient` with respect to `leaf`. The added term is exactly zero.
-Tensor with_gradient(const Tensor& value, const Tensor& leaf, const Tensor& gradient) {
-  if (!leaf.defined() || !leaf.requires_grad()) return value;
-  return value + ((leaf - leaf.detach()) * gradient.to(leaf.scalar_type())).sum();
-}
-
 /// Sum over one block of pairs, not yet divided. Each chunk of scores gives its part of the value and of the gradients and
 /// is gone: the scores of a large batch would be by far the largest thing that a step keeps.
 Tensor block(const Tensor& image, const Tensor& text, const Tensor& scale, const Tensor& bias, bool positives, int64_t chunk_rows) {
-  const auto wants = [](const Tensor& x) { return x.defined() && x.requires_grad(); };
-  const bool differentiable = at::GradMode::is_enabled() && (wants(image) || wants(text) || wants(scale) || wants(bias));
+  const bool differentiable = wants_gradient(image) || wants_gradient(text) || wants_gradient(scale) || wants_gradient(bias);
   const auto type = image.scalar_type() == at::kDouble ? at::kDouble : at::kFloat;
   const auto wide = image.options().dtype(type).requires_grad(false);
   Tensor value = at::zeros({}, wide), image_gradient, text_gradient, scale_gradient = at::zeros({}, wide), bias_gradient = at::zeros({}, wide);
@@ -72,10 +66,12 @@ Tensor sigmoid_loss_on_rank(const Tensor& image, const std::vector<Tensor>& text
   if (rank < 0 || rank >= static_cast<int64_t>(texts.size())) fail("rank ", rank, " of ", texts.size(), " ranks");
   Tensor sum;
   for (size_t r = 0; r < texts.size(); ++r) {
-    if (image.dim() != 2 || image.size(0) == 0 || image.sizes() != texts[r].sizes()) {
+    const bool own = static_cast<int64_t>(r) == rank;
+    const bool fits = image.dim() == 2 && image.size(0) > 0 && texts[r].dim() == 2 && texts[r].size(1) == image.size(1);
+    if (!fits || (own && texts[r].size(0) != image.size(0))) {
       fail("a sigmoid loss needs as many pictures as texts, of the same width: got ", image.sizes(), " and, on rank ", r, ", ", texts[r].sizes());
     }
-    const Tensor part = sigmoid_pairs::block(image, texts[r], logit_scale, logit_bias, static_cast<int64_t>(r) == rank, options.chunk_rows);
+    const Tensor part = sigmoid_pairs::block(image, texts[r], logit_scale, logit_bias, own, options.chunk_rows);
     sum = sum.defined() ? sum + part : part;
   }
   return sum / static_cast<double>(image.size(0));

@@ -25,7 +25,8 @@ Tensor sigmoid_loss(const Tensor& image, const Tensor& text, const Tensor& logit
 /// The loss on rank `rank`: its pictures against its own texts, and as negatives against the texts of every other rank. In
 /// whatever order the ranks hand their texts round, this is what each of them ends with; it is divided by the rows of one
 /// rank, so that averaging the gradients over ranks makes (1/R) sum over ranks the loss of the whole.
-/// image: [B, E], this rank's; texts: of all ranks, [B, E] each.
+/// image: [B, E], this rank's; texts: of all ranks, [B, E] from this one, any number of rows from the others. Where ranks
+/// differ in rows, the mean over ranks must weigh by them.
 Tensor sigmoid_loss_on_rank(const Tensor& image, const std::vector<Tensor>& texts, const Tensor& logit_scale, const Tensor& logit_bias,
                             int64_t rank, const SigmoidOptions& options = {});
 

@@ -37,6 +37,12 @@ class Model {
   virtual nlohmann::ordered_json config() const = 0;
   /// Called after every optimiser step: limits that parameters must keep (a clamped temperature).
   virtual void after_step() {}
+  /// Activation checkpointing (layers/recompute.h): blocks keep only what goes into them, and are computed a second time in
+  /// the backward pass. Returns false, and changes nothing, if the model has no blocks that can.
+  virtual bool set_recompute(bool on) {
+    (void)on;
+    return false;
+  }
 };
 
 /// Embeds pictures and texts in one space (CLIP, SigLIP, CoCa …).

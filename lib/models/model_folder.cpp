@@ -1,5 +1,6 @@
 #include "vlm/models/model_folder.h"
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
@@ -38,10 +39,21 @@ std::unique_ptr<Model> make_clip_from(const Config& config) {
   return make_clip(clip);
 }
 
+/// SigLIP begins at a scale of 10 and a bias of -10, so that the first loss is small though nearly all pairs are negative
+/// (arXiv 2303.15343, section 3.2).
+std::unique_ptr<Model> make_siglip_from(const Config& config) {
+  ClipConfig siglip;
+  siglip.init_logit_scale = std::log(10.0);
+  siglip.init_logit_bias = -10;
+  config.read(siglip);
+  return make_clip(siglip);
+}
+
 const Registry<Factory>& families() {
   static const Registry<Factory> table = [] {
     Registry<Factory> out("model family");
-    for (const char* name : {"clip", "siglip", "coca"}) out.add(name, make_clip_from);
+    for (const char* name : {"clip", "coca"}) out.add(name, make_clip_from);
+    out.add("siglip", make_siglip_from);
     out.add("blip", [](const Config& config) -> std::unique_ptr<Model> {
       return make_blip(BlipConfig::from_hf(config.to_json().dump(), "the recipe's model"), {});
     });

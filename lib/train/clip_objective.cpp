@@ -1,36 +1,27 @@
 #include "vlm/train/clip_objective.h"
 
-#include <ATen/ops/tensor.h>
+#include <algorithm>
 
-#include <map>
-
-#include "vlm/core/strings.h"
-#include "vlm/losses/contrastive.h"
+#include "vlm/models/layers/recompute.h"
+#include "vlm/train/contrast_over_ranks.h"
 
 namespace vlm {
 
-namespace clip_objective {
-
-/// Rows with the same ids get the same number.
-Tensor groups_of(const Tensor& ids) {
-  const Tensor rows = ids.contiguous();
-  const int64_t length = rows.size(1);
-  std::map<std::vector<int64_t>, int64_t> seen;
-  std::vector<int64_t> groups;
-  for (int64_t i = 0; i < rows.size(0); ++i) {
-    const int64_t* row = rows.const_data_ptr<int64_t>() + i * length;
-    groups.push_back(seen.emplace(std::vector<int64_t>(row, row + length), static_cast<int64_t>(seen.size())).first->second);
-  }
-  return at::tensor(groups, at::kLong);
+std::pair<Tensor, Tensor> embed_batch(DualEncoder& encoder, const Batch& batch, int64_t image_chunk, int64_t text_chunk) {
+  const auto images = [&encoder](const Tensor& pixels) { return encoder.embed_images(pixels); };
+  const auto texts = [&encoder](const Tensor& ids) { return encoder.embed_texts(ids); };
+  return {recompute_in_chunks(images, batch.images, image_chunk),  // [B, E]
+          recompute_in_chunks(texts, batch.ids, text_chunk)};      // [B, E]
 }
-
-}  // namespace clip_objective
 
 ClipObjective::ClipObjective(const ObjectiveContext& context, const ClipObjectiveOptions& options)
     : encoder_(require<DualEncoder>(context.model, "be trained with the objective 'clip'", "it has no two towers")),
       tokenizer_(context.tokenizer),
       communicator_(context.communicator),
-      options_(options) {}
+      options_(options) {
+  if (options_.image_chunk == 0) options_.image_chunk = options_.grad_cache;
+  if (options_.text_chunk == 0) options_.text_chunk = options_.grad_cache;
+}
 
 void ClipObjective::tokenize(const std::string& text, int64_t* ids) const {
   const auto padded = tokenizer_->encode_padded(text, text_length());
@@ -38,10 +29,10 @@ void ClipObjective::tokenize(const std::string& text, int64_t* ids) const {
 }
 
 std::vector<LossTerm> ClipObjective::losses(const Batch& batch) {
-  const Tensor image = encoder_.embed_images(batch.images);  // [B, E]
-  const Tensor text = encoder_.embed_texts(batch.ids);       // [B, E]
-  const Tensor groups = options_.merge_equal_texts ? clip_objective::groups_of(batch.ids) : Tensor();
-  const Tensor loss = contrastive_loss(image, text, encoder_.logit_scale(), encoder_.logit_bias(), groups);
+  const auto [image, text] = embed_batch(encoder_, batch, options_.image_chunk, options_.text_chunk);
+  const Tensor ids = options_.merge_equal_texts ? batch.ids : Tensor();
+  const ContrastiveBlockOptions blocks{.block_rows = options_.block_rows, .label_smoothing = options_.label_smoothing};
+  const Tensor loss = contrastive_over_ranks(communicator_, image, text, encoder_.logit_scale(), encoder_.logit_bias(), ids, blocks);
   return {{"contrastive", loss, static_cast<double>(batch.size())}};
 }
 

@@ -1,5 +1,6 @@
 #pragma once
-/// Contrastive pretraining of a dual encoder (CLIP, arXiv 2103.00020).
+/// Contrastive pretraining of a dual encoder (CLIP, arXiv 2103.00020): every pair of the batch against all others, over all
+/// processes.
 
 #include "vlm/train/objective.h"
 
@@ -7,11 +8,25 @@ namespace vlm {
 
 struct ClipObjectiveOptions {
   bool merge_equal_texts = false;  ///< pictures of a batch with the same text are positives of each other
+  double label_smoothing = 0;      ///< share of the target that is spread over all pairs
+  int64_t block_rows = 1024;       ///< rows of scores that exist at a time
+  int64_t grad_cache = 0;          ///< rows that a tower takes at a time; 0: all (GradCache, arXiv 2101.06983)
+  int64_t image_chunk = 0;         ///< the same for the image tower alone; 0: grad_cache
+  int64_t text_chunk = 0;          ///< for the text tower; 0: grad_cache
 
   void fields(Fields& f) {
     f.field("merge_equal_texts", merge_equal_texts, "pictures of a batch with the same text are positives of each other");
+    f.field("label_smoothing", label_smoothing, "share of the target that is spread over all pairs");
+    f.field("block_rows", block_rows, "rows of scores that exist at a time");
+    f.field("grad_cache", grad_cache,
+            "rows that a tower takes at a time, for batches larger than memory; each is computed twice. 0: all at once");
+    f.field("image_chunk", image_chunk, "the same for the image tower alone; 0: grad_cache");
+    f.field("text_chunk", text_chunk, "the same for the text tower alone; 0: grad_cache");
   }
 };
+
+/// Unit vectors of a batch, the towers taking `image_chunk` and `text_chunk` rows at a time (0: all).
+std::pair<Tensor, Tensor> embed_batch(DualEncoder& encoder, const Batch& batch, int64_t image_chunk, int64_t text_chunk);
 
 class ClipObjective : public Objective {
  public:

@@ -1,15 +1,29 @@
 #include "vlm/train/objective.h"
 
+#include "vlm/train/caption_objective.h"
 #include "vlm/train/clip_objective.h"
+#include "vlm/train/coca_objective.h"
+#include "vlm/train/siglip_objective.h"
+#include "vlm/train/vqa_objective.h"
 
 namespace vlm {
 
 void Objective::tokenize(const std::string&, int64_t*) const { fail("this objective has no ids of a fixed length"); }
 
+void Objective::check(const Sample& sample, const std::string& text) const {
+  const std::string place = sample.shard + ": " + sample.key;
+  if (sample.images.empty()) throw SampleError("no_image", place);
+  if (text.empty()) throw SampleError("no_caption", place);
+}
+
 Registry<ObjectiveFactory>& objectives() {
   static Registry<ObjectiveFactory> table = [] {
     Registry<ObjectiveFactory> out("objective");
     out.add("clip", make_clip_objective);
+    out.add("siglip", make_siglip_objective);
+    out.add("coca", make_coca_objective);
+    out.add("caption", make_caption_objective);
+    out.add("vqa", make_vqa_objective);
     return out;
   }();
   return table;

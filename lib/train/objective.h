@@ -41,6 +41,9 @@ class Objective {
   virtual int64_t text_length() const { return 0; }
   /// Writes text_length() ids. Called by several threads at once.
   virtual void tokenize(const std::string& text, int64_t* ids) const;
+  /// Throws a SampleError if there is nothing to learn from a sample; `text` is the caption that was drawn. Called by several
+  /// threads at once.
+  virtual void check(const Sample& sample, const std::string& text) const;
   /// Height and width of Batch::images.
   virtual std::pair<int64_t, int64_t> image_size() const = 0;
   /// How a model that was trained so is measured, unless the recipe says: "retrieval", "caption", "vqa", or "" (not at all).

@@ -20,6 +20,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
+#include "vlm/train/nccl.h"
 
 namespace vlm {
 
@@ -214,27 +215,31 @@ class Group : public Communicator {
       gloo->devices.push_back(interface && *interface ? c10d::ProcessGroupGloo::createDeviceForInterface(interface)
                                                       : c10d::ProcessGroupGloo::createDeviceForHostname(own));
       store_->setTimeout(std::chrono::milliseconds(static_cast<int64_t>(1000 * options.connect_seconds)));
-      group_ = c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>("gloo", store_), static_cast<int>(rank()),
+      gloo_ = c10::make_intrusive<c10d::ProcessGroupGloo>(c10::make_intrusive<c10d::PrefixStore>("gloo", store_), static_cast<int>(rank()),
                                                            static_cast<int>(size()), gloo);
     } catch (const std::exception& error) {
       fail("rank ", rank(), " of ", size(), " could not join the others at ", options.master_addr, ":", options.master_port, ": ",
            first_line(error.what()));
     }
+    if (options.device.is_cuda()) nccl_ = make_nccl_backend(c10::make_intrusive<c10d::PrefixStore>("nccl", store_), rank(), size(), options.device);
   }
-  ~Group() override { group_.reset(); }
+  ~Group() override {
+    nccl_.reset();
+    gloo_.reset();
+  }
 
   void all_reduce(Tensor& tensor, Reduction reduction) override {
     c10d::AllreduceOptions options;
     options.reduceOp = reduction == Reduction::sum ? c10d::ReduceOp::SUM : reduction == Reduction::max ? c10d::ReduceOp::MAX : c10d::ReduceOp::MIN;
     guarded([&] {
       std::vector<Tensor> tensors = {tensor};
-      group_->allreduce(tensors, options)->wait();
+      by(tensor).allreduce(tensors, options)->wait();
     });
   }
   std::function<void()> all_reduce_later(Tensor& tensor) override {
     return guarded([&]() -> std::function<void()> {
       std::vector<Tensor> tensors = {tensor};
-      auto work = group_->allreduce(tensors, {});
+      auto work = by(tensor).allreduce(tensors, {});
       return [this, work] { guarded([&] { work->wait(); }); };
     });
   }
@@ -246,7 +251,7 @@ class Group : public Communicator {
       shape[0] *= size();
       Tensor all = at::empty(shape, tensor.options().requires_grad(false));
       std::vector<std::vector<Tensor>> outputs = {all.chunk(size(), 0)};
-      if (inputs[0].numel() > 0) group_->allgather(outputs, inputs)->wait();
+      if (inputs[0].numel() > 0) by(tensor).allgather(outputs, inputs)->wait();
       return all;
     });
   }
@@ -255,14 +260,23 @@ class Group : public Communicator {
     options.rootRank = root;
     guarded([&] {
       std::vector<Tensor> tensors = {tensor};
-      group_->broadcast(tensors, options)->wait();
+      by(tensor).broadcast(tensors, options)->wait();
     });
   }
   Tensor exchange(const Tensor& tensor, int64_t to, int64_t from) override {
     return guarded([&] {
       std::vector<Tensor> out = {tensor.detach().contiguous()}, in = {at::empty(tensor.sizes(), tensor.options().requires_grad(false))};
-      const auto receiving = group_->recv(in, static_cast<int>(from), 0);
-      const auto sending = group_->send(out, static_cast<int>(to), 0);
+      c10d::Backend& backend = by(tensor);
+      if (tensor.is_cuda()) {
+        // NCCL would wait for the one before it begins the other.
+        backend.startCoalescing();
+        backend.recv(in, static_cast<int>(from), 0);
+        backend.send(out, static_cast<int>(to), 0);
+        backend.endCoalescing()->wait();
+        return in[0];
+      }
+      const auto receiving = backend.recv(in, static_cast<int>(from), 0);
+      const auto sending = backend.send(out, static_cast<int>(to), 0);
       sending->wait();
       receiving->wait();
       return in[0];
@@ -296,6 +310,8 @@ class Group : public Communicator {
   }
 
  private:
+  c10d::Backend& by(const Tensor& tensor) { return tensor.is_cuda() ? *nccl_ : static_cast<c10d::Backend&>(*gloo_); }
+
   template <class Body>
   auto guarded(Body&& body) -> decltype(body()) {
     try {
@@ -312,7 +328,8 @@ class Group : public Communicator {
   StorePtr store_, board_;
   std::mutex board_mutex_;
   std::unique_ptr<Watch> watch_;  ///< ends after the group, which may hang on to ranks that are gone
-  c10::intrusive_ptr<c10d::ProcessGroupGloo> group_;
+  c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo_;
+  c10::intrusive_ptr<c10d::Backend> nccl_;  ///< for tensors on a GPU
 };
 
 }  // namespace process_group

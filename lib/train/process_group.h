@@ -1,6 +1,8 @@
 #pragma once
 /// Communicators between processes, on LibTorch's c10d: Gloo on CPU, NCCL on GPU, found through a TCPStore.
 
+#include <c10/core/Device.h>
+
 #include <memory>
 #include <string>
 
@@ -14,6 +16,7 @@ struct ProcessGroupOptions {
   int64_t master_port = 29500;
   bool store_is_hosted = false;      ///< the launcher listens, not rank 0
   std::string store_prefix;          ///< tells one start of a run from the next on the same store
+  c10::Device device = c10::kCPU;    ///< of this rank; tensors on a GPU travel by NCCL
   double connect_seconds = 300;      ///< how long ranks wait for each other at the start
   double silence_seconds = 60;       ///< a rank that has not been heard of for so long ends the others
 };

@@ -1,26 +1,32 @@
 #include "vlm/train/trainer.h"
 
-#include <ATen/CPUGeneratorImpl.h>
-#include <ATen/ops/add.h>
 #include <c10/core/GradMode.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <fstream>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "vlm/core/config_json.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/progress.h"
-#include "vlm/eval/protocols.h"
-#include "vlm/infer/pipeline.h"
+#include "vlm/core/strings.h"
+#include "vlm/infer/save_model.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/safetensors.h"
 #include "vlm/models/model_folder.h"
+#include "vlm/models/snapshot.h"
 #include "vlm/train/checkpoint.h"
+#include "vlm/train/device.h"
+#include "vlm/train/evaluation.h"
+#include "vlm/train/model_setup.h"
+#include "vlm/train/run_log.h"
+#include "vlm/train/training_data.h"
+#include "vlm/train/training_step.h"
 
 namespace vlm {
 
@@ -28,290 +34,413 @@ namespace fs = std::filesystem;
 
 namespace trainer {
 
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
+
+/// Memory that this process holds, in MB.
+int64_t resident_mb() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (starts_with(line, "VmRSS:")) return std::atoll(line.c_str() + 6) / 1024;
+  }
+  return 0;
 }
-
-/// RUN/log.jsonl: one JSON object a line. Lines beyond the step that a run goes on from are dropped, so that the curve has
-/// every step once.
-class Log {
- public:
-  Log(const fs::path& file, int64_t from_step) {
-    std::string kept;
-    if (from_step > 0 && fs::exists(file)) {
-      std::ifstream in(file);
-      for (std::string line; std::getline(in, line);) {
-        const auto entry = nlohmann::json::parse(line, nullptr, false);
-        if (entry.is_object() && entry.value("step", int64_t(0)) <= from_step) kept += line + "\n";
-      }
-    }
-    write_file_atomically(file, kept);
-    out_.open(file, std::ios::app);
-    if (!out_) fail("cannot write ", file.string());
-  }
-  void write(const nlohmann::ordered_json& entry) {
-    out_ << entry.dump() << "\n";
-    out_.flush();
-  }
-
- private:
-  std::ofstream out_;
-};
 
 class Run {
  public:
-  Run(const Recipe& recipe, const TrainerOptions& options) : recipe_(recipe), options_(options), out_(recipe.out) {
-    resume_from_ = checkpoint_to_resume(out_, options.resume);
-    make_model();
-    objective_ = objectives().get(recipe.objective.name)({*model_, tokenizer_, *communicator_}, recipe.objective.options);
-    make_data();
-    optimizer_ = std::make_unique<AdamW>(model_->trainable(), recipe.train);
-    steps_per_epoch_ = loader_->batches_per_epoch(0);
-    for (int64_t epoch = 0; epoch < recipe.train.epochs; ++epoch) total_steps_ += loader_->batches_per_epoch(epoch);
+  Run(const Recipe& recipe, const TrainerOptions& options)
+      : recipe_(recipe), options_(options), out_(recipe.out), own_group_(make_single_communicator()),
+        group_(options.communicator ? *options.communicator : *own_group_) {
+    resume_from_ = agreed_checkpoint();
+    use_device(options_.device);
+    allow_tf32(recipe_.train.tf32);
+    setup_ = set_up_model(recipe_, options_.device);
+    objectives_ = make_run_objectives(recipe_, setup_, group_);
+    setup_.preprocess = preprocess_of_run(setup_, objectives_);
+    data_ = std::make_unique<TrainingData>(recipe_, objectives_, setup_.preprocess, group_.rank(), group_.size(), options_.device);
+    if (!recipe_.data.val.path.empty() && group_.is_first()) validation_ = open_source(recipe_.data.val);
+    evaluation_ = recipe_.eval.name.empty() ? objectives_[0].objective->evaluation() : recipe_.eval.name;
+    step_maker_ = std::make_unique<TrainingStep>(recipe_, setup_, objectives_, group_);
+    total_steps_ = data_->total_steps();
     if (!resume_from_.empty()) resume();
-    write_file_atomically(out_ / "recipe.json", to_json(recipe).dump(2) + "\n");
-    log_ = std::make_unique<Log>(out_ / "log.jsonl", step_);
+  }
+
+  TrainResult dry_run() {
+    const auto batches = data_->next();
+    setup_.model->set_training(true);
+    const auto begin = Clock::now();
+    const StepResult made = step_maker_->run(batches, *data_, step_, total_steps_);
+    if (made.skipped) fail("the first step's loss or gradient is no number (samples ", made.keys, ")");
+    if (group_.is_first()) {
+      log_info("one step of ", made.samples, " samples in ", human_seconds(seconds_since(begin)), ": loss ", made.loss, ", gradient norm ", made.gradient_norm);
+      if (validation_ && !evaluation_.empty()) {
+        EvaluationOptions few = recipe_.eval;
+        few.limit = few.limit > 0 ? std::min<int64_t>(few.limit, 64) : 64;
+        const auto found = evaluate_in_training(evaluation_, setup_.model, setup_.tokenizer, setup_.preprocess, *validation_, few);
+        log_info("evaluation (", evaluation_, ") of ", few.limit, " samples: ", found.headline);
+      }
+      log_info("dry run: nothing was written; the whole run is ", total_steps_, " steps");
+    }
+    group_.barrier();
+    TrainResult result;
+    result.finished = true;
+    result.steps = 1;
+    result.last_loss = made.loss;
+    return result;
   }
 
   TrainResult train() {
-    const auto begin = std::chrono::steady_clock::now();
-    int64_t parameters = 0;
-    for (const auto& [name, tensor] : model_->trainable()) parameters += tensor.numel();
-    log_info("training ", parameters, " parameters of a ", model_->family(), " model on ", source_->size(), " samples, ",
-             recipe_.train.epochs, " epochs of ", steps_per_epoch_, " steps");
-    TrainResult result;
-    Progress bar("training", total_steps_, "steps");
-    bar.set_start(step_);
-    while (loader_epoch_ < recipe_.train.epochs) {
-      if (!run_epoch(bar)) {
-        save_checkpoint();
-        bar.finish();
-        result.steps = step_;
-        result.checkpoint = latest_checkpoint(out_);
-        return result;
-      }
-      const int64_t epoch = loader_epoch_++;
-      const bool last = loader_epoch_ == recipe_.train.epochs;
-      const auto due = [&](int64_t every) { return every > 0 && (epoch + 1) % every == 0; };
-      if (has_validation() && !last && due(recipe_.train.eval_every_epochs)) evaluate(epoch);
-      if (last || due(recipe_.train.save_every_epochs)) save_checkpoint();
+    const auto begin = Clock::now();
+    if (group_.is_first()) {
+      write_file_atomically(out_ / "recipe.json", to_json(recipe_).dump(2) + "\n");
+      log_ = std::make_unique<RunLog>(out_, step_, RunLogOptions{.tensorboard = recipe_.train.tensorboard});
+      log_->text("recipe", step_, "```json\n" + to_json(recipe_).dump(2) + "\n```");
+      say_what_comes();
     }
-    bar.finish();
-    if (has_validation()) evaluate(recipe_.train.epochs - 1);
+    writer_ = std::make_unique<CheckpointWriter>(out_, recipe_.train.keep_last, group_);
+    last_save_ = Clock::now();
+    Progress bar("training", options_.progress && group_.is_first() ? total_steps_ : 0, "steps");
+    bar.set_start(step_);
+    TrainResult result;
+    bool stopped_early = early_stop_due();
+    while (step_ < total_steps_ && !stopped_early) {
+      train_step(bar);
+      stopped_early = after_step();
+      if (step_ == total_steps_ || stopped_early) break;
+      const Wishes wishes = agree();
+      if (wishes.stop) return stop_here(bar);
+      if (wishes.save && step_ > saved_at_) save(false, recipe_.train.save_in_background);
+    }
+    if (group_.is_first()) bar.finish();
+    if (evaluated_at_ != step_) evaluate();
+    if (saved_at_ != step_) save(improved_at_ == step_, false);
+    if (!writer_->wait()) fail("the last checkpoint could not be written; see the warning above");
     result.finished = true;
+    result.stopped_early = stopped_early && step_ < total_steps_;
     result.steps = step_;
     result.last_loss = epoch_loss_;
-    result.checkpoint = latest_checkpoint(out_);
+    result.skipped_steps = skipped_;
     result.model = out_ / "model";
-    save_model(result.model);
+    if (group_.is_first()) {
+      result.checkpoint = latest_checkpoint(out_);
+      write_model(*final_model(), result.model);
+    }
+    group_.barrier();
     result.seconds = seconds_since(begin);
     return result;
   }
 
  private:
-  bool has_validation() const { return validation_ != nullptr; }
+  /// What any rank asks for.
+  struct Wishes {
+    bool stop = false, save = false;
+  };
 
-  void make_model() {
-    const ModelRecipe& model = recipe_.model;
-    fs::path tokenizer = model.tokenizer;
-    preprocess_ = recipe_.data.preprocess;
-    if (!model.init.empty()) {
-      model_ = load_model(model.init).model;
-      if (tokenizer.empty()) tokenizer = model.init;
-    } else {
-      if (tokenizer.empty()) fail_usage("model.tokenizer is missing: a new model needs a vocabulary (make one with 'vlm tokenizer train')");
-      model_ = with_context("model.config", [&] {
-        return vlm::make_model(model.family, model.config, static_cast<uint64_t>(recipe_.train.seed));
-      });
+  /// The first rank chooses, and all take the same.
+  fs::path agreed_checkpoint() {
+    if (options_.dry_run) return {};
+    fs::path found;
+    if (group_.is_first()) found = checkpoint_to_resume(out_, options_.resume);
+    if (group_.size() == 1) return found;
+    double step = -1;
+    if (!found.empty()) step = nlohmann::json::parse(read_file(found / "trainer.json")).value("step", -1.0);
+    const auto steps = group_.all_gather_number(step);
+    if (steps[0] < 0) return {};
+    if (!group_.is_first()) {
+      found = options_.resume == "auto" ? out_ : fs::path(options_.resume);
+      char name[32];
+      std::snprintf(name, sizeof name, "step-%08ld", static_cast<long>(steps[0]));
+      if (!fs::exists(found / "trainer.json")) found = found / "checkpoints" / name;
+      if (!fs::exists(found / "trainer.json")) fail("rank ", group_.rank(), " does not see ", found.string(), ", which the first rank goes on from; the run's folder must be shared by all nodes");
     }
-    encoder_ = &require<DualEncoder>(*model_, "be trained by 'vlm pretrain'", "it has no two towers");
-    tokenizer_ = load_tokenizer(tokenizer);
-    tokenizer_path_ = tokenizer;
-    const auto [height, width] = encoder_->image_size();
-    preprocess_.size = height == width ? std::vector<int64_t>{height} : std::vector<int64_t>{height, width};
+    return found;
   }
 
-  void make_data() {
-    const DataRecipe& data = recipe_.data;
-    if (data.train.path.empty()) fail_usage("data.train.path is missing: shards or a folder to train on");
-    source_ = open_source(data.train);
-    if (!data.val.path.empty()) validation_ = open_source(data.val);
-    const auto transform = std::make_shared<const TrainTransform>(data.augment, preprocess_);
-    const auto [height, width] = objective_->image_size();
-    if (transform->output_size().height != height || transform->output_size().width != width) {
-      fail_usage("data.augment.size gives ", transform->output_size().height, " x ", transform->output_size().width,
-                 ", but the model takes ", height, " x ", width);
+  void say_what_comes() const {
+    int64_t parameters = 0, all = 0;
+    for (const auto& [name, tensor] : setup_.trained) parameters += tensor.numel();
+    for (const auto& [name, tensor] : setup_.model->trainable()) all += tensor.numel();
+    std::string of;
+    if (all != parameters) of = concat(" of ", all);
+    std::string length = concat(total_steps_, " steps");
+    if (data_->steps_per_epoch() > 0) length += concat(", ", data_->steps_per_epoch(), " an epoch");
+    const std::string ranks = group_.size() > 1 ? concat(" on ", group_.size(), " ranks") : "";
+    log_info("training ", parameters, of, " parameters of a ", setup_.model->family(), " model on ", data_->samples(), " samples: ", length, ranks);
+  }
+
+  Wishes agree() {
+    const bool old = recipe_.train.save_every_minutes > 0 && seconds_since(last_save_) > 60 * recipe_.train.save_every_minutes;
+    const double wish = (options_.should_stop() ? 2 : 0) + (group_.is_first() && old ? 1 : 0);
+    Wishes wishes;
+    for (const double other : group_.all_gather_number(wish)) {
+      wishes.stop = wishes.stop || other >= 2;
+      wishes.save = wishes.save || other == 1 || other == 3;
     }
-    BatchForm form;
-    form.height = height;
-    form.width = width;
-    form.text_length = objective_->text_length();
-    form.prepare = [transform](Sample& sample, const Image& image, SplitMix64& random, float* pixels, std::string& text) {
-      const std::string place = sample.shard + ": " + sample.key;
-      if (image.pixels.empty()) throw SampleError("no_image", place);
-      if (text.empty()) throw SampleError("no_caption", place);
-      transform->write(image, random, pixels);
-    };
-    form.tokenize = [this](const std::string& text, int64_t* ids) { objective_->tokenize(text, ids); };
-    loader_ = std::make_unique<Loader>(source_, data.loader, std::move(form));
+    return wishes;
+  }
+
+  TrainResult stop_here(Progress& bar) {
+    if (saved_at_ != step_) save(improved_at_ == step_, false);
+    if (!writer_->wait()) fail("the checkpoint could not be written; see the warning above");
+    if (group_.is_first()) bar.finish();
+    group_.barrier();
+    TrainResult result;
+    result.steps = step_;
+    result.skipped_steps = skipped_;
+    if (group_.is_first()) result.checkpoint = latest_checkpoint(out_);
+    return result;
   }
 
   void resume() {
     with_context("resuming from " + resume_from_.string(), [&] {
       const auto state = nlohmann::json::parse(read_file(resume_from_ / "trainer.json"), nullptr, false);
       if (!state.is_object() || !state.contains("step") || !state.contains("total_steps")) fail("trainer.json is no trainer state");
-      if (state.at("total_steps") != total_steps_) {
-        fail("the run was planned for ", state.at("total_steps").dump(), " steps, the recipe now asks for ", total_steps_,
-             "; start anew with --resume none, or in another folder with out=DIR");
+      const int64_t planned = state.at("total_steps");
+      // Ranks that share shards unevenly can make an epoch a step shorter or longer; the schedule stays as it was planned.
+      const bool other_ranks = state.value("ranks", int64_t(1)) != group_.size();
+      if (planned != total_steps_ && !other_ranks) {
+        fail_usage("the run was planned for ", planned, " steps, the recipe now asks for ", total_steps_,
+                   "; start anew with --resume none, or in another folder with out=DIR");
       }
-      load_state(model_->state(), read_safetensors(model_weights_file(resume_from_)), resume_from_.string());
-      detach_from_file();
-      optimizer_->load_state(read_safetensors(resume_from_ / "optimizer.safetensors"));
-      loader_->resume(Cursor::load(resume_from_ / "cursor.json"));
-      step_ = state.at("step");
-      loader_epoch_ = loader_->epoch();
+      total_steps_ = planned;
+      fill_weights(*setup_.model, weights_of(*load_model(resume_from_).model));
+      step_maker_->optimizer().load_state(read_optimizer_state(resume_from_));
+      if (Ema* ema = step_maker_->ema()) {
+        if (!fs::exists(resume_from_ / "ema.safetensors")) fail_usage("train.ema.enabled: the run was begun without a moving average");
+        ema->load_state(read_safetensors(resume_from_ / "ema.safetensors"));
+      }
+      data_->resume(nlohmann::json::parse(read_file(resume_from_ / "cursor.json")));
+      step_ = saved_at_ = state.at("step");
       epoch_loss_sum_ = state.value("epoch_loss_sum", 0.0);
       epoch_steps_ = state.value("epoch_steps", int64_t(0));
       epoch_loss_ = state.value("epoch_loss", 0.0);
-      resumed_ = true;
-      log_info("going on from ", resume_from_.string(), " (step ", step_, " of ", total_steps_, ")");
+      skipped_ = state.value("skipped", int64_t(0));
+      evaluated_at_ = state.value("evaluated_at", int64_t(-1));
+      improved_at_ = state.value("improved_at", int64_t(-1));
+      evaluations_without_ = state.value("evaluations_without", int64_t(0));
+      if (state.contains("best") && state["best"].is_number()) best_ = state["best"];
+      if (state.contains("step_state")) step_maker_->load_state(state["step_state"]);
+      if (group_.is_first()) log_info("going on from ", resume_from_.string(), " (step ", step_, " of ", total_steps_, ")");
     });
   }
 
-  /// Weights that were taken over from a mapped file become ordinary memory: the checkpoint may be removed while we train.
-  void detach_from_file() {
-    at::NoGradGuard no_grad;
-    for (auto& [name, tensor] : model_->state()) {
-      Tensor copy = tensor.detach().clone();
-      Tensor(tensor).set_data(copy);
-    }
-  }
-
-  /// False if the run is to stop here.
-  bool run_epoch(Progress& bar) {
-    if (!resumed_) {
-      loader_->start_epoch(loader_epoch_);
-      epoch_loss_sum_ = 0;
-      epoch_steps_ = 0;
-    }
-    resumed_ = false;
-    model_->set_training(true);
-    Batch batch;
-    while (loader_->next(batch)) {
-      if (batch.size() > 0) train_step(batch, bar);
-      loader_->mark_used(batch);
-      if (options_.should_stop()) return false;
-    }
-    epoch_loss_ = epoch_steps_ > 0 ? epoch_loss_sum_ / static_cast<double>(epoch_steps_) : 0;
-    return true;
-  }
-
-  void train_step(const Batch& batch, Progress& bar) {
-    // Dropout and the like draw from a stream that the step names, so a resumed run draws the same.
-    auto generator = at::detail::getDefaultCPUGenerator();
-    generator.set_current_seed(mix({static_cast<uint64_t>(recipe_.train.seed), static_cast<uint64_t>(step_)}));
-    const double lr = learning_rate(recipe_.train.schedule, recipe_.train.lr, step_, total_steps_);
-    const auto terms = objective_->losses(batch);
-    Tensor total = terms.at(0).value;
-    for (size_t i = 1; i < terms.size(); ++i) total = at::add(total, terms[i].value);
-    const double loss = total.item<double>();
-    if (!std::isfinite(loss)) {
-      std::string keys;
-      for (size_t i = 0; i < batch.keys.size() && i < 5; ++i) keys += (i ? ", " : "") + batch.keys[i];
-      fail("the loss is ", loss, " at step ", step_, " (samples ", keys, ", …); try a smaller train.lr or train.grad_clip_norm=1. The last checkpoint is untouched");
-    }
-    optimizer_->zero_grad();
-    total.backward();
-    const double norm = clip_gradients(optimizer_->parameters(), recipe_.train.grad_clip_norm);
-    optimizer_->step(lr);
-    model_->after_step();
+  void train_step(Progress& bar) {
+    const auto begin = Clock::now();
+    const double waited_before = data_->wait_seconds();
+    setup_.model->set_training(true);
+    const auto batches = data_->next();
+    const StepResult made = step_maker_->run(batches, *data_, step_, total_steps_);
+    data_->mark_used();
     step_ += 1;
-    epoch_loss_sum_ += loss;
-    epoch_steps_ += 1;
-    nlohmann::ordered_json entry = {{"step", step_}, {"epoch", loader_epoch_}, {"loss", loss}};
-    if (terms.size() > 1) {
-      for (const auto& term : terms) entry["losses"][term.name] = term.value.item<double>();
+    if (made.empty) {
+      if (group_.is_first()) log_warning("step ", step_, " had a rank without a sample that could be used, and was passed over");
+      return;
     }
-    entry["lr"] = lr;
-    entry["grad_norm"] = norm;
-    for (const auto& [name, value] : objective_->metrics()) entry[name] = value;
-    log_->write(entry);
-    char note[64];
-    std::snprintf(note, sizeof note, "epoch %ld, loss %.3f, lr %.2e", static_cast<long>(loader_epoch_ + 1), loss, lr);
-    bar.update(step_, note);
-  }
-
-  void evaluate(int64_t epoch) {
-    model_->set_training(false);
-    const DualEncoderPipeline pipeline(model_, tokenizer_, preprocess_);
-    const RetrievalOptions retrieval{.merge_equal_texts = true, .progress = false};
-    const RetrievalReport report = evaluate_retrieval(pipeline, *validation_, retrieval);
-    nlohmann::ordered_json entry = {{"step", step_}, {"epoch", epoch}, {"eval", report.to_json()}};
-    log_->write(entry);
-    const auto share = [](const std::map<int64_t, double>& recall) { return concat(std::lround(1000 * recall.rbegin()->second) / 10.0, " %"); };
-    log_info("epoch ", epoch + 1, ": loss ", std::lround(1000 * epoch_loss_) / 1000.0, ", validation R@", report.recall.image_to_text.rbegin()->first,
-             " image to text ", share(report.recall.image_to_text), ", text to image ", share(report.recall.text_to_image), " (chance ",
-             share(report.chance.image_to_text), ")");
-  }
-
-  void save_model(const fs::path& folder) const {
-    save_open_clip_folder(folder, *model_, open_clip_preprocess(preprocess_));
-    const fs::path file = fs::is_directory(tokenizer_path_) ? fs::path() : tokenizer_path_;
-    if (!file.empty()) {
-      const std::string name = file.extension() == ".model" ? "tokenizer.model" : file.filename().string();
-      write_file_atomically(folder / name, read_file(file));
+    guard_against_nan(made);
+    if (!made.skipped) {
+      epoch_loss_sum_ += made.loss;
+      epoch_steps_ += 1;
+    }
+    if (!group_.is_first()) return;
+    if (options_.on_step) options_.on_step(step_, made.loss);
+    const double seconds = std::max(1e-9, seconds_since(begin));
+    const double waited = data_->wait_seconds() - waited_before;
+    nlohmann::ordered_json entry = {{"step", step_}, {"epoch", data_->epoch()}};
+    if (made.skipped) {
+      entry["skipped"] = true;
     } else {
-      for (const char* name : {"tokenizer.model", "spiece.model", "tokenizer.json", "vocab.json", "merges.txt", "bpe_simple_vocab_16e6.txt.gz", "tokenizer_config.json"}) {
-        if (fs::exists(tokenizer_path_ / name)) write_file_atomically(folder / name, read_file(tokenizer_path_ / name));
+      entry["loss"] = made.loss;
+      for (const auto& [name, value] : made.terms) entry["losses"][name] = value;
+      entry["grad_norm"] = made.gradient_norm;
+    }
+    entry["lr"] = made.lr;
+    for (const auto& objective : objectives_) {
+      for (const auto& [name, value] : objective.objective->metrics()) entry[name] = value;
+    }
+    entry["samples_per_second"] = static_cast<double>(made.samples) / seconds;
+    entry["data_wait"] = waited / seconds;
+    entry["memory_mb"] = resident_mb();
+    log_->step(entry);
+    show(bar, made, static_cast<double>(made.samples) / seconds, waited / seconds);
+  }
+
+  void guard_against_nan(const StepResult& made) {
+    in_a_row_ = made.skipped ? in_a_row_ + 1 : 0;
+    if (!made.skipped) return;
+    skipped_ += 1;
+    const std::string what = concat("step ", step_, ": ", std::isfinite(made.loss) ? "the gradient" : "the loss", " is no number (samples ", made.keys, ")");
+    if (in_a_row_ >= std::max<int64_t>(1, recipe_.train.nan_limit)) {
+      fail(what, ", ", in_a_row_, " steps in a row; look at these samples, or try a smaller train.lr or train.grad_clip_norm=1. "
+           "The last checkpoint is untouched");
+    }
+    if (group_.is_first()) log_warning(what, "; the step was skipped");
+  }
+
+  void show(Progress& bar, const StepResult& made, double rate, double waited) {
+    rate_ = rate_ == 0 ? rate : 0.9 * rate_ + 0.1 * rate;
+    std::string losses;
+    char text[160];
+    if (made.terms.size() > 1) {
+      for (const auto& [name, value] : made.terms) {
+        std::snprintf(text, sizeof text, "%s%s %.3f", losses.empty() ? " (" : ", ", name.c_str(), value);
+        losses += text;
+      }
+      losses += ")";
+    }
+    std::string epoch;
+    if (data_->steps_per_epoch() > 0) epoch = concat("epoch ", data_->epoch() + 1, ", ");
+    std::snprintf(text, sizeof text, ", lr %.1e, %.0f samples/s, data wait %.0f %%, %ld MB", made.lr, rate_, 100 * waited, static_cast<long>(resident_mb()));
+    char loss[32];
+    std::snprintf(loss, sizeof loss, "loss %.3f", made.loss);
+    if (options_.progress) bar.update(step_, epoch + loss + losses + text);
+  }
+
+  /// Evaluates and saves where that is due; true if the run is to end early.
+  bool after_step() {
+    const TrainRecipe& train = recipe_.train;
+    const bool last = step_ == total_steps_;
+    bool evaluate_now = train.eval_every_steps > 0 && step_ % train.eval_every_steps == 0;
+    bool save_now = train.save_every_steps > 0 && step_ % train.save_every_steps == 0;
+    if (data_->epoch_ended()) {
+      const int64_t epochs = data_->epoch() + 1;
+      const auto due = [&](int64_t every) { return every > 0 && epochs % every == 0; };
+      if (train.eval_every_steps == 0) evaluate_now = evaluate_now || due(train.eval_every_epochs);
+      save_now = save_now || due(train.save_every_epochs);
+      end_epoch();
+    } else if (data_->steps_per_epoch() == 0 && epoch_steps_ >= 100) {
+      end_epoch();
+    }
+    bool stop = false;
+    if (evaluate_now || last) {
+      evaluate();
+      stop = early_stop_due();
+    }
+    const bool improved = train.keep_best && improved_at_ == step_;
+    if (save_now || last || improved || stop) save(improved, train.save_in_background && !last);
+    return stop;
+  }
+
+  void end_epoch() {
+    epoch_loss_ = epoch_steps_ > 0 ? epoch_loss_sum_ / static_cast<double>(epoch_steps_) : 0;
+    epoch_loss_sum_ = 0;
+    epoch_steps_ = 0;
+  }
+
+  bool early_stop_due() const { return recipe_.train.patience > 0 && evaluations_without_ >= recipe_.train.patience; }
+
+  /// The first rank evaluates, the others wait and hear what came of it.
+  void evaluate() {
+    evaluated_at_ = step_;
+    double value = 0, known = 0;
+    if (validation_ && !evaluation_.empty()) {
+      std::unique_ptr<Ema::Swap> swap;
+      if (Ema* ema = step_maker_->ema()) swap = std::make_unique<Ema::Swap>(*ema);
+      setup_.model->set_training(false);
+      const EvaluationResult found = evaluate_in_training(evaluation_, setup_.model, setup_.tokenizer, setup_.preprocess, *validation_, recipe_.eval);
+      nlohmann::ordered_json entry = {{"step", step_}, {"epoch", data_->epoch()}, {"eval", "validation"}};
+      entry["metrics"] = found.metrics;
+      entry["report"] = found.report;
+      log_->evaluation(entry);
+      write_samples(out_, step_, "validation", found);
+      std::string when = concat("step ", step_);
+      if (data_->steps_per_epoch() > 0) when = concat("epoch ", data_->epoch() + 1);
+      log_info(when, ": loss ", std::lround(1000 * epoch_loss_) / 1000.0, ", validation ", found.headline);
+      const std::string metric = recipe_.train.best_metric.empty() ? found.main_metric : recipe_.train.best_metric;
+      if (!metric.empty()) {
+        const auto it = found.metrics.find(metric);
+        if (it == found.metrics.end()) fail_usage("train.best_metric: the evaluation has no '", metric, "'");
+        known = 1;
+        value = higher_is_better(metric) ? it->second : -it->second;
       }
     }
+    const double all_known = group_.all_gather_number(known)[0];
+    value = group_.all_gather_number(value)[0];
+    if (all_known == 0) return;
+    if (std::isfinite(value) && (!best_ || value > *best_)) {
+      best_ = value;
+      improved_at_ = step_;
+      evaluations_without_ = 0;
+    } else {
+      evaluations_without_ += 1;
+      if (early_stop_due() && group_.is_first()) log_info("no better evaluation ", evaluations_without_, " times in a row: the run ends here (train.patience)");
+    }
   }
 
-  void save_checkpoint() {
-    write_checkpoint(out_, step_, /*keep=*/2, [&](const fs::path& folder) {
-      save_model(folder);
-      write_safetensors(folder / "optimizer.safetensors", optimizer_->state());
-      Cursor cursor = loader_->cursor();
-      cursor.step = step_;
-      write_file_atomically(folder / "cursor.json", cursor.to_json().dump(2) + "\n");
-      const nlohmann::ordered_json state = {{"step", step_},           {"total_steps", total_steps_}, {"epoch_loss_sum", epoch_loss_sum_},
-                                            {"epoch_steps", epoch_steps_}, {"epoch_loss", epoch_loss_}};
-      write_file_atomically(folder / "trainer.json", state.dump(2) + "\n");
-    });
-  }
+  void write_model(const Model& model, const fs::path& folder) const { save_model_folder(folder, model, setup_.preprocess, setup_.tokenizer_path); }
 
-  static nlohmann::ordered_json open_clip_preprocess(const PreprocessOptions& options) {
-    nlohmann::ordered_json out;
-    out["size"] = options.size.size() == 1 ? nlohmann::ordered_json(options.size[0]) : nlohmann::ordered_json(options.size);
-    out["mode"] = options.mode;
-    out["mean"] = options.mean;
-    out["std"] = options.std;
-    out["interpolation"] = options.interpolation;
-    out["resize_mode"] = options.resize_mode;
-    out["fill_color"] = options.fill_color;
-    return out;
+  /// The weights to be used: the average where there is one.
+  std::unique_ptr<Model> final_model() const { return snapshot_of(*setup_.model, step_maker_->ema() ? step_maker_->ema()->state() : TensorMap()); }
+
+  void save(bool best, bool in_background) {
+    CheckpointContent content;
+    content.step = step_;
+    content.best = best;
+    content.sharded = recipe_.train.zero1 && group_.size() > 1;
+    const auto copy = [](const TensorMap& tensors) {
+      at::NoGradGuard no_grad;
+      TensorMap out;
+      for (const auto& [name, tensor] : tensors) out[name] = tensor.is_cpu() ? tensor.detach().clone() : tensor.detach().cpu();
+      return out;
+    };
+    if (group_.is_first() || content.sharded) content.optimizer = copy(step_maker_->optimizer().state());
+    if (group_.is_first()) {
+      const std::shared_ptr<const Model> model = snapshot_of(*setup_.model);
+      content.write_model = [this, model](const fs::path& folder) { write_model(*model, folder); };
+      if (const Ema* ema = step_maker_->ema()) content.ema = copy(ema->state());
+      content.cursor = data_->cursor(step_);
+      content.trainer = {{"step", step_},
+                         {"total_steps", total_steps_},
+                         {"ranks", group_.size()},
+                         {"epoch_loss_sum", epoch_loss_sum_},
+                         {"epoch_steps", epoch_steps_},
+                         {"epoch_loss", epoch_loss_},
+                         {"skipped", skipped_},
+                         {"evaluated_at", evaluated_at_},
+                         {"improved_at", improved_at_},
+                         {"evaluations_without", evaluations_without_},
+                         {"step_state", step_maker_->state()}};
+      if (best_) content.trainer["best"] = *best_;
+    }
+    writer_->write(std::move(content), in_background);
+    saved_at_ = step_;
+    last_save_ = Clock::now();
   }
 
   Recipe recipe_;
   TrainerOptions options_;
-  fs::path out_, resume_from_, tokenizer_path_;
-  PreprocessOptions preprocess_;
-  std::shared_ptr<Model> model_;
-  DualEncoder* encoder_ = nullptr;
-  std::shared_ptr<const Tokenizer> tokenizer_;
-  std::shared_ptr<const Source> source_, validation_;
-  std::unique_ptr<Communicator> communicator_ = make_single_communicator();
-  std::unique_ptr<Objective> objective_;
-  std::unique_ptr<Loader> loader_;
-  std::unique_ptr<AdamW> optimizer_;
-  std::unique_ptr<Log> log_;
-  int64_t steps_per_epoch_ = 0, total_steps_ = 0, step_ = 0, loader_epoch_ = 0, epoch_steps_ = 0;
-  double epoch_loss_sum_ = 0, epoch_loss_ = 0;
-  bool resumed_ = false;
+  fs::path out_, resume_from_;
+  std::unique_ptr<Communicator> own_group_;
+  Communicator& group_;
+  ModelSetup setup_;
+  std::vector<RunObjective> objectives_;
+  std::unique_ptr<TrainingData> data_;
+  std::shared_ptr<const Source> validation_;
+  std::string evaluation_;
+  std::unique_ptr<TrainingStep> step_maker_;
+  std::unique_ptr<RunLog> log_;
+  std::unique_ptr<CheckpointWriter> writer_;
+  Clock::time_point last_save_;
+  int64_t total_steps_ = 0, step_ = 0, saved_at_ = -1;
+  int64_t epoch_steps_ = 0, skipped_ = 0, in_a_row_ = 0;
+  double epoch_loss_sum_ = 0, epoch_loss_ = 0, rate_ = 0;
+  int64_t evaluated_at_ = -1, improved_at_ = -1, evaluations_without_ = 0;
+  std::optional<double> best_;
 };
 
 }  // namespace trainer
 
-TrainResult run_training(const Recipe& recipe, const TrainerOptions& options) { return trainer::Run(recipe, options).train(); }
+TrainResult run_training(const Recipe& recipe, const TrainerOptions& options) {
+  try {
+    trainer::Run run(recipe, options);
+    return options.dry_run ? run.dry_run() : run.train();
+  } catch (const Error& error) {
+    if (options.communicator) options.communicator->announce_failure(error.what());
+    throw;
+  } catch (const std::exception& error) {
+    if (options.communicator) options.communicator->announce_failure(error.what());
+    throw;
+  }
+}
 
 }  // namespace vlm

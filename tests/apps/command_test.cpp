@@ -76,7 +76,7 @@ using command_test::run;
 TEST(CommandLine, EveryCommandExplainsItselfWithAnExample) {
   const auto help = run("--help");
   EXPECT_EQ(help.code, 0);
-  for (const char* name : {"info", "data", "tokenizer", "pretrain", "eval", "classify", "embed", "index", "search", "golden", "bench"}) {
+  for (const char* name : {"info", "data", "tokenizer", "pretrain", "launch", "eval", "classify", "embed", "index", "search", "golden", "bench"}) {
     EXPECT_TRUE(holds(help, std::string("\n  ") + name + " ")) << name;
     const auto own = run(std::string(name) + " --help");
     EXPECT_EQ(own.code, 0) << name;
@@ -117,7 +117,7 @@ TEST_F(Command, EvaluationPrintsJsonWithFractionsBesideChance) {
 TEST_F(Command, ARunThatIsOverTrainsNoFurther) {
   const auto losses = [&] {
     int64_t count = 0;
-    std::ifstream in(root_ + "/run/log.jsonl");
+    std::ifstream in(root_ + "/run/metrics.jsonl");
     for (std::string line; std::getline(in, line);) count += nlohmann::json::parse(line).contains("loss");
     return count;
   };

@@ -53,6 +53,19 @@ class InstalledPackage : public testing::Test {
     return "";
   }
 
+  // Builds examples/NAME against the installed package, as its README says; an empty path after a failure.
+  static fs::path build_example(const std::string& name) {
+    const fs::path example = folder / name;
+    const Outcome configured =
+        run("cmake -G Ninja -S " + in_quotes(fs::path(VLM_SOURCE_DIR) / "examples" / name) + " -B " + in_quotes(example) +
+            " -DCMAKE_PREFIX_PATH=" + in_quotes(prefix) + " -DCMAKE_CXX_COMPILER=" + in_quotes(cached("CMAKE_CXX_COMPILER")) +
+            " -DCMAKE_CXX_FLAGS='" + cached("CMAKE_CXX_FLAGS") + "'");
+    EXPECT_EQ(configured.status, 0) << configured.output;
+    const Outcome built = run("cmake --build " + in_quotes(example));
+    EXPECT_EQ(built.status, 0) << built.output;
+    return configured.status == 0 && built.status == 0 ? example : fs::path();
+  }
+
   static inline fs::path folder, build, prefix;
 };
 
@@ -82,15 +95,10 @@ TEST_F(InstalledPackage, HasEveryHeaderThatItsHeadersName) {
 }
 
 TEST_F(InstalledPackage, BuildsAProgramThatLinksOpenCvFirstAndKeepsLibTorchsMatrixProduct) {
-  const fs::path example = folder / "example";
-  Outcome outcome = run("cmake -G Ninja -S " + in_quotes(fs::path(VLM_SOURCE_DIR) / "examples/embed_pictures") + " -B " +
-                        in_quotes(example) + " -DCMAKE_PREFIX_PATH=" + in_quotes(prefix) + " -DCMAKE_CXX_COMPILER=" +
-                        in_quotes(cached("CMAKE_CXX_COMPILER")) + " -DCMAKE_CXX_FLAGS='" + cached("CMAKE_CXX_FLAGS") + "'");
-  ASSERT_EQ(outcome.status, 0) << outcome.output;
-  outcome = run("cmake --build " + in_quotes(example));
-  ASSERT_EQ(outcome.status, 0) << outcome.output;
+  const fs::path example = build_example("embed_pictures");
+  ASSERT_FALSE(example.empty());
 
-  outcome = run(in_quotes(example / "embed_pictures") + " --try");
+  Outcome outcome = run(in_quotes(example / "embed_pictures") + " --try");
   EXPECT_EQ(outcome.status, 0) << outcome.output;
   EXPECT_TRUE(std::regex_search(outcome.output, std::regex(R"(matrix products: \S*libtorch_cpu\.so)"))) << outcome.output;
   EXPECT_EQ(outcome.output.find("warning"), std::string::npos) << outcome.output;
@@ -99,6 +107,25 @@ TEST_F(InstalledPackage, BuildsAProgramThatLinksOpenCvFirstAndKeepsLibTorchsMatr
   // The same program with the reference BLAS in the way says so.
   outcome = run("LD_PRELOAD=libblas.so.3 " + in_quotes(example / "embed_pictures") + " --try");
   EXPECT_NE(outcome.output.find("instead of LibTorch"), std::string::npos) << outcome.output;
+}
+
+TEST_F(InstalledPackage, TrainsWithALossAndAnObjectiveOfAProgramsOwn) {
+  const fs::path example = build_example("custom_loss");
+  ASSERT_FALSE(example.empty());
+  const std::string command = "OMP_WAIT_POLICY=passive " + in_quotes(example / "custom_loss") + " " + in_quotes(folder / "own");
+  Outcome outcome = run(command + " train.epochs=2 data.val.path=''");
+  ASSERT_EQ(outcome.status, 0) << outcome.output;
+  std::smatch match;
+  ASSERT_TRUE(std::regex_search(outcome.output, match, std::regex(R"(trained 14 steps, loss (\d\.\d+))"))) << outcome.output;
+  // A model that tells nothing apart pays the margin twice.
+  EXPECT_LT(std::stod(match[1]), 0.45);
+  EXPECT_GT(std::stod(match[1]), 0.0);
+  EXPECT_TRUE(fs::exists(folder / "own/run/model/open_clip_config.json"));
+
+  // Its options are read as those of the library's objectives are, with the same errors.
+  outcome = run(command + " objective.options.marign=1");
+  EXPECT_NE(outcome.status, 0);
+  EXPECT_NE(outcome.output.find("did you mean 'margin'?"), std::string::npos) << outcome.output;
 }
 
 }  // namespace vlm::install_test

@@ -1,11 +1,7 @@
-#include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/tensor.h>
-#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
-#include <cmath>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -17,79 +13,86 @@
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/safetensors.h"
 #include "vlm/text/sentencepiece_trainer.h"
-#include "vlm/train/adamw.h"
 #include "vlm/train/checkpoint.h"
-#include "vlm/train/schedule.h"
 #include "vlm/train/trainer.h"
 
 namespace vlm {
 
-TEST(AdamW, FollowsItsFormula) {
-  const double lr = 0.1, beta1 = 0.9, beta2 = 0.95, eps = 1e-3, decay = 0.5;
-  Tensor w = at::ones({1, 1}).requires_grad_();
-  AdamW optimizer({{"w", w}}, AdamWOptions{.beta1 = beta1, .beta2 = beta2, .eps = eps, .weight_decay = decay});
-  double p = 1, m = 0, v = 0;
-  for (int t = 1; t <= 5; ++t) {
-    const double g = 0.3 * t - 1;
-    w.mutable_grad() = at::ones({1, 1}) * g;
-    optimizer.step(lr);
-    p *= 1 - lr * decay;
-    m = beta1 * m + (1 - beta1) * g;
-    v = beta2 * v + (1 - beta2) * g * g;
-    p -= lr * (m / (1 - std::pow(beta1, t))) / (std::sqrt(v / (1 - std::pow(beta2, t))) + eps);
-    EXPECT_NEAR(w.item<double>(), p, 1e-5) << "step " << t;
-  }
+namespace train_test {
+
+/// Writes a checkpoint that holds a weight, as the trainer does.
+void write(const std::filesystem::path& run, int64_t step, bool best = false, bool in_background = false) {
+  const auto alone = make_single_communicator();
+  CheckpointWriter writer(run, 2, *alone);
+  CheckpointContent content;
+  content.step = step;
+  content.best = best;
+  content.write_model = [step](const auto& folder) { write_file_atomically(folder / "weights", std::string(1000, static_cast<char>('a' + step % 26))); };
+  content.optimizer = {{"exp_avg.w", at::ones({3})}};
+  content.trainer = {{"step", step}, {"total_steps", 100}};
+  content.cursor = nlohmann::ordered_json::object();
+  writer.write(std::move(content), in_background);
+  EXPECT_TRUE(writer.wait());
 }
 
-TEST(AdamW, ParametersWithoutAGradientAreLeftAlone) {
-  Tensor w = at::ones({2, 2}).requires_grad_();
-  AdamW optimizer({{"w", w}}, {});
-  optimizer.step(0.1);
-  EXPECT_TRUE(at::equal(w, at::ones({2, 2})));
-}
+}  // namespace train_test
 
-TEST(AdamW, AStateOfAnotherModelIsRefused) {
-  Tensor w = at::ones({2, 2}).requires_grad_(), other = at::ones({3, 2}).requires_grad_();
-  AdamW a({{"w", w}}, {}), b({{"w", other}}, {}), c({{"x", w}}, {});
-  EXPECT_THROW(b.load_state(a.state()), Error);
-  EXPECT_THROW(c.load_state(a.state()), Error);
-}
-
-TEST(ClipGradients, ScalesToTheLargestNormAndReturnsTheOneBefore) {
-  Tensor a = at::ones({2}).requires_grad_(), b = at::ones({2}).requires_grad_();
-  a.mutable_grad() = at::ones({2}) * 3;
-  b.mutable_grad() = at::ones({2}) * 4;
-  const std::vector<NamedTensor> parameters = {{"a", a}, {"b", b}};
-  EXPECT_NEAR(clip_gradients(parameters, 1.0), std::sqrt(50.0), 1e-5);
-  EXPECT_NEAR(clip_gradients(parameters, 0.0), 1.0, 1e-5);
-}
-
-TEST(Schedule, AnUnknownNameIsAUsageErrorWithTheNearestOne) {
-  try {
-    learning_rate(ScheduleOptions{.name = "cosin"}, 1.0, 0, 10);
-    FAIL() << "nothing was thrown";
-  } catch (const Error& error) {
-    EXPECT_NE(std::string(error.what()).find("did you mean 'cosine'"), std::string::npos);
-  }
-}
-
-TEST(Checkpoint, TheLatestCompleteOneIsFoundAndHalfOnesAreNot) {
+TEST(Checkpoint, TheNewestOnesAndTheBestAreKept) {
   const testing::TemporaryFolder run;
-  const auto write = [&](int64_t step) {
-    write_checkpoint(run.path(), step, 2, [&](const auto& folder) { write_file_atomically(folder / "trainer.json", std::to_string(step)); });
-  };
   EXPECT_TRUE(latest_checkpoint(run.path()).empty());
-  for (const int64_t step : {5, 10, 15}) write(step);
-  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000015");
-  EXPECT_EQ(read_file(run / "checkpoints/latest/trainer.json"), "15");
-  EXPECT_FALSE(std::filesystem::exists(run / "checkpoints/step-00000005"));
-  EXPECT_THROW(write_checkpoint(run.path(), 20, 2, [](const auto& folder) {
-    write_file_atomically(folder / "weights", "half");
-    fail("killed");
-  }), Error);
-  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000015");
+  train_test::write(run.path(), 5, /*best=*/true);
+  for (const int64_t step : {10, 15, 20}) train_test::write(run.path(), step, false, /*in_background=*/step == 15);
+  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000020");
+  EXPECT_EQ(std::filesystem::read_symlink(run / "checkpoints/latest"), "step-00000020");
+  EXPECT_EQ(std::filesystem::read_symlink(run / "checkpoints/best"), "step-00000005");
+  EXPECT_TRUE(std::filesystem::exists(run / "checkpoints/step-00000005/weights"));
+  EXPECT_FALSE(std::filesystem::exists(run / "checkpoints/step-00000010"));
   EXPECT_THROW(checkpoint_to_resume(run.path(), "/nowhere"), Error);
   EXPECT_TRUE(checkpoint_to_resume(run.path(), "none").empty());
+}
+
+TEST(Checkpoint, ATruncatedOrAlteredOneIsPassedOverAndThatIsSaid) {
+  const testing::TemporaryFolder run;
+  train_test::write(run.path(), 10);
+  train_test::write(run.path(), 20);
+  const auto newest = run / "checkpoints/step-00000020/weights";
+  const std::string whole = read_file(newest);
+  std::filesystem::resize_file(newest, 500);
+  ::testing::internal::CaptureStderr();
+  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000010");
+  EXPECT_NE(::testing::internal::GetCapturedStderr().find("weights has 500 bytes, 1000 were written"), std::string::npos);
+  std::string altered = whole;
+  altered[123] ^= 1;
+  write_file_atomically(newest, altered);
+  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000010");
+  EXPECT_THROW(checkpoint_to_resume(run.path(), (run / "checkpoints/step-00000020").string()), Error);
+  write_file_atomically(newest, whole);
+  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000020");
+  std::filesystem::remove(newest);
+  EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000010");
+}
+
+TEST(Checkpoint, OneThatCannotBeWrittenLeavesTheOthersAsTheyWere) {
+  const testing::TemporaryFolder run;
+  train_test::write(run.path(), 10);
+  const auto alone = make_single_communicator();
+  CheckpointWriter writer(run.path(), 2, *alone);
+  for (const bool in_background : {false, true}) {
+    CheckpointContent content;
+    content.step = 20;
+    content.write_model = [](const auto& folder) {
+      write_file_atomically(folder / "weights", "half");
+      fail("no space left on device");
+    };
+    if (in_background) {
+      writer.write(std::move(content), true);
+      EXPECT_FALSE(writer.wait());
+    } else {
+      EXPECT_THROW(writer.write(std::move(content), false), Error);
+    }
+    EXPECT_EQ(latest_checkpoint(run.path()).filename(), "step-00000010");
+    EXPECT_FALSE(std::filesystem::exists(run / "checkpoints/step-00000020.part"));
+  }
 }
 
 namespace train_test {
@@ -135,7 +138,7 @@ train: {epochs: 3, lr: 2e-3, schedule: {warmup_steps: 3}, eval_every_epochs: 0, 
 
   static std::vector<double> losses(const std::string& out) {
     std::vector<double> found;
-    std::ifstream in(*folder_ / out / "log.jsonl");
+    std::ifstream in(*folder_ / out / "metrics.jsonl");
     for (std::string line; std::getline(in, line);) {
       const auto entry = nlohmann::json::parse(line);
       if (entry.contains("loss")) found.push_back(entry["loss"]);

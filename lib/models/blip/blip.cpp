@@ -22,8 +22,10 @@ BlipDecoder::BlipDecoder(const BertOptions& options) {
   cls = register_module("cls", std::make_shared<BertLmHead>(options));
 }
 
-Tensor BlipDecoder::forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder) const {
-  return cls->forward(bert->forward(ids, additive_causal_mask(ids.size(1), mask), encoder), bert->word_embeddings());
+Tensor BlipDecoder::forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder, const Tensor& encoder_mask) const {
+  const Tensor causal = additive_causal_mask(ids.size(1), mask).to(ids.device());
+  const Tensor visible = encoder_mask.defined() ? additive_key_mask(encoder_mask).to(ids.device()) : Tensor();
+  return cls->forward(bert->forward(ids, causal, encoder, visible), bert->word_embeddings());
 }
 
 namespace blip {
@@ -90,6 +92,12 @@ Tensor BlipAnswerer::encode_question(const Tensor& image, const Tensor& question
 std::unique_ptr<DecoderState> BlipAnswerer::begin_answer(const Tensor& pixels, const Tensor& question, const Tensor& mask) {
   // Padding of the question stays visible to the answer, as in the reference (specs: clip, 5.3).
   return text_decoder->begin(encode_question(encode_image(pixels), question, mask));
+}
+
+Tensor BlipAnswerer::answer_logits(const AnswerBatch& batch) {
+  const Tensor states = encode_question(encode_image(batch.pixels), batch.question, batch.question_mask);  // [B, Lq, D]
+  const Tensor mask = batch.mask_question_padding ? batch.question_mask.index_select(0, batch.row) : Tensor();
+  return text_decoder->forward(batch.answer, batch.answer_mask, states.index_select(0, batch.row), mask);  // [N, La, V]
 }
 
 GenerationTokens BlipAnswerer::generation_tokens() const { return blip::tokens(config_); }

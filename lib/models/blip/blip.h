@@ -7,7 +7,7 @@
 
 #include "vlm/io/tensor_map.h"
 #include "vlm/models/blip/vision.h"
-#include "vlm/models/generator.h"
+#include "vlm/models/trainable.h"
 
 namespace vlm {
 
@@ -19,6 +19,7 @@ class BlipModel : public torch::nn::Module, public Model, public PictureModel {
   std::vector<NamedTensor> trainable() const override { return module_parameters(*this); }
   void set_training(bool on) override { torch::nn::Module::train(on); }
   nlohmann::ordered_json config() const override;
+  bool set_recompute(bool on) override { return set_recompute_in(*this, on); }
   std::pair<int64_t, int64_t> picture_size() const override { return {config_.vision.image_size, config_.vision.image_size}; }
 
   const BlipConfig& architecture() const { return config_; }
@@ -37,30 +38,35 @@ class BlipModel : public torch::nn::Module, public Model, public PictureModel {
 class BlipDecoder : public torch::nn::Module {
  public:
   explicit BlipDecoder(const BertOptions& options);
-  /// ids, mask: [B, L]; encoder: [B, Le, De]. Returns logits [B, L, V].
-  Tensor forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder) const;
+  /// ids, mask: [B, L]; encoder: [B, Le, De]; encoder_mask: [B, Le], 0 for states that are not looked at (undefined: all
+  /// are). Returns logits [B, L, V].
+  Tensor forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder, const Tensor& encoder_mask = {}) const;
   std::unique_ptr<DecoderState> begin(const Tensor& encoder) const;
 
   std::shared_ptr<BertModel> bert;
   std::shared_ptr<BertLmHead> cls;
 };
 
-class BlipCaptioner : public BlipModel, public Captioner {
+class BlipCaptioner : public BlipModel, public Captioner, public CaptionTrainable {
  public:
   explicit BlipCaptioner(const BlipConfig& config);
   std::unique_ptr<DecoderState> begin_caption(const Tensor& pixels) override { return text_decoder->begin(encode_image(pixels)); }
   GenerationTokens generation_tokens() const override;
+  Tensor caption_logits(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override {
+    return text_decoder->forward(ids, mask, encode_image(pixels));
+  }
 
   std::shared_ptr<BlipDecoder> text_decoder;
 };
 
-class BlipAnswerer : public BlipModel, public Answerer {
+class BlipAnswerer : public BlipModel, public Answerer, public AnswerTrainable {
  public:
   explicit BlipAnswerer(const BlipConfig& config);
   /// States of the question, looking at the picture: [B, L, D].
   Tensor encode_question(const Tensor& image, const Tensor& question, const Tensor& mask) const;
   std::unique_ptr<DecoderState> begin_answer(const Tensor& pixels, const Tensor& question, const Tensor& mask) override;
   GenerationTokens generation_tokens() const override;
+  Tensor answer_logits(const AnswerBatch& batch) override;
 
   std::shared_ptr<BertModel> text_encoder;
   std::shared_ptr<BlipDecoder> text_decoder;

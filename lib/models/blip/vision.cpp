@@ -99,6 +99,7 @@ BlipVision::BlipVision(const BlipVisionConfig& config) : config_(config) {
   embeddings_ = register_module("embeddings", std::make_shared<Embeddings>(config));
   encoder_ = register_module("encoder", std::make_shared<Encoder>(config));
   post_layernorm_ = register_module("post_layernorm", std::make_shared<LayerNorm>(config.width, config.eps));
+  init_transformer(*this);
 }
 
 Tensor BlipVision::forward(const Tensor& pixels) const {
@@ -109,7 +110,9 @@ Tensor BlipVision::forward(const Tensor& pixels) const {
   const auto& conv = *embeddings_->patch_embedding;
   Tensor x = at::conv2d(pixels, conv.weight, conv.bias, at::IntArrayRef{patch, patch}).flatten(2).transpose(1, 2);  // [B, N, D]
   x = at::cat({embeddings_->class_embedding.expand({x.size(0), -1, -1}), x}, 1) + embeddings_->position_embedding;  // [B, N + 1, D]
-  for (const auto& layer : encoder_->layers->layers()) x = layer->forward(x);
+  for (const auto& layer : encoder_->layers->layers()) {
+    x = run_block(*layer, [layer](const std::vector<Tensor>& in) { return layer->forward(in[0]); }, {x});
+  }
   return post_layernorm_->forward(x);
 }
 

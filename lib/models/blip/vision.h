@@ -7,7 +7,7 @@
 
 namespace vlm {
 
-class BlipVision : public torch::nn::Module {
+class BlipVision : public torch::nn::Module, public RecomputedBlocks {
  public:
   explicit BlipVision(const BlipVisionConfig& config);
   /// pixels: [B, 3, S, S]. Returns [B, N + 1, D] after the last LayerNorm, the class token first.

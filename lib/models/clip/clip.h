@@ -23,6 +23,7 @@ class ClipModel : public torch::nn::Module, public Model, public DualEncoder {
   nlohmann::ordered_json config() const override;
   /// Keeps the logarithm of the scale within 0 .. ln 100, as the paper does.
   void after_step() override;
+  bool set_recompute(bool on) override { return set_recompute_in(*this, on); }
 
   // DualEncoder
   Tensor embed_images(const Tensor& pixels) override { return normalize(encode_image(pixels)); }

@@ -48,6 +48,17 @@ CocaOutput CocaModel::forward(const Tensor& pixels, const Tensor& ids, bool labe
   return out;
 }
 
+Tensor CocaModel::caption_logits(const Tensor& pixels, const Tensor& ids, const Tensor& mask) {
+  // Both stacks are causal and padding stands at the end, so no position that counts sees it.
+  (void)mask;
+  return forward(pixels, ids, /*labels=*/false).logits;
+}
+
+CaptionedPairs CocaModel::captioned_pairs(const Tensor& pixels, const Tensor& ids) {
+  const CocaOutput out = forward(pixels, ids, /*labels=*/true);
+  return {out.image_features, out.text_features, out.logits, out.labels};
+}
+
 namespace coca {
 
 /// Text tower and decoder are both causal, so each keeps its own cache; the class token takes no part.
@@ -94,9 +105,11 @@ std::unique_ptr<DecoderState> CocaModel::begin_caption(const Tensor& pixels) {
 }
 
 GenerationTokens CocaModel::generation_tokens() const {
-  // The start and the end of a text are the last two ids of CLIP's vocabulary.
-  const int64_t vocabulary = config_.text_cfg.vocab_size;
-  return {.begin = vocabulary - 2, .end = vocabulary - 1, .pad = config_.text_cfg.pad_id, .max_length = config_.text_cfg.context_length};
+  // In CLIP's vocabulary the last two ids begin and end a text. One that says where its end is (pool_type eos: those of
+  // vlm tokenizer train) has the beginning right before it.
+  const TextConfig& text = config_.text_cfg;
+  const int64_t end = text.pool_type == "eos" ? text.eos_id : text.vocab_size - 1;
+  return {.begin = end - 1, .end = end, .pad = text.pad_id, .max_length = text.context_length};
 }
 
 }  // namespace vlm

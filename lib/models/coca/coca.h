@@ -6,7 +6,7 @@
 
 #include "vlm/models/clip/text_tower.h"
 #include "vlm/models/coca/decoder.h"
-#include "vlm/models/generator.h"
+#include "vlm/models/trainable.h"
 
 namespace vlm {
 
@@ -17,7 +17,13 @@ struct CocaOutput {
   Tensor image_embs, token_embs;         ///< [B, Q - 1, E], [B, L, D]
 };
 
-class CocaModel : public torch::nn::Module, public Model, public DualEncoder, public Captioner, public PictureModel {
+class CocaModel : public torch::nn::Module,
+                  public Model,
+                  public DualEncoder,
+                  public Captioner,
+                  public CaptionTrainable,
+                  public PairCaptionTrainable,
+                  public PictureModel {
  public:
   explicit CocaModel(const ClipConfig& config);
 
@@ -28,6 +34,7 @@ class CocaModel : public torch::nn::Module, public Model, public DualEncoder, pu
   void set_training(bool on) override { torch::nn::Module::train(on); }
   nlohmann::ordered_json config() const override;
   void after_step() override;
+  bool set_recompute(bool on) override { return set_recompute_in(*this, on); }
 
   // DualEncoder
   Tensor embed_images(const Tensor& pixels) override { return normalize(visual->forward(pixels).features); }
@@ -41,6 +48,10 @@ class CocaModel : public torch::nn::Module, public Model, public DualEncoder, pu
   std::unique_ptr<DecoderState> begin_caption(const Tensor& pixels) override;
   GenerationTokens generation_tokens() const override;
   std::pair<int64_t, int64_t> picture_size() const override { return image_size(); }
+
+  // CaptionTrainable, PairCaptionTrainable
+  Tensor caption_logits(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override;
+  CaptionedPairs captioned_pairs(const Tensor& pixels, const Tensor& ids) override;
 
   /// pixels: [B, 3, H, W], ids: [B, L]. With `labels`, as in training: logits of all positions but the last, and what follows them.
   CocaOutput forward(const Tensor& pixels, const Tensor& ids, bool labels) const;

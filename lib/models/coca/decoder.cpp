@@ -66,8 +66,10 @@ MultimodalDecoder::MultimodalDecoder(const MultimodalConfig& config) {
 Tensor MultimodalDecoder::forward(const Tensor& tokens, const Tensor& image) const {
   Tensor x = tokens;
   for (size_t i = 0; i < resblocks->layers().size(); ++i) {
-    x = resblocks->layers()[i]->forward(x, {}, true);
-    x = cross_attn->layers()[i]->forward(x, image);
+    const auto& block = resblocks->layers()[i];
+    const auto& cross = cross_attn->layers()[i];
+    x = run_block(*block, [block](const std::vector<Tensor>& in) { return block->forward(in[0], {}, true); }, {x});
+    x = run_block(*cross, [cross](const std::vector<Tensor>& in) { return cross->forward(in[0], in[1]); }, {x, image});
   }
   return head(x);
 }

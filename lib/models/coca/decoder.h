@@ -28,7 +28,7 @@ class CrossAttentionBlock : public torch::nn::Module {
   Tensor finish(const Tensor& x, const Tensor& attended) const;
 };
 
-class MultimodalDecoder : public torch::nn::Module {
+class MultimodalDecoder : public torch::nn::Module, public RecomputedBlocks {
  public:
   explicit MultimodalDecoder(const MultimodalConfig& config);
   /// tokens: [B, L, D] from the text tower, image: [B, N, D]. Returns logits [B, L, V].

@@ -44,6 +44,18 @@ void init_uniform(Tensor& tensor, double bound) {
   tensor.uniform_(-bound, bound, init_stream::generator());
 }
 
+void init_transformer(torch::nn::Module& module, double std) {
+  if (init_stream::skipped > 0) return;
+  at::NoGradGuard no_grad;
+  for (const auto& part : module.modules(/*include_self=*/false)) {
+    if (auto* linear = dynamic_cast<Linear*>(part.get())) {
+      init_normal(linear->weight, std);
+      if (linear->bias.defined()) linear->bias.zero_();
+    }
+    if (auto* table = dynamic_cast<Embedding*>(part.get())) init_normal(table->weight, std);
+  }
+}
+
 Linear::Linear(int64_t in, int64_t out, bool with_bias) {
   weight = register_parameter("weight", at::empty({out, in}));
   const double bound = 1.0 / std::sqrt(static_cast<double>(in));

@@ -72,6 +72,8 @@ class LayerList : public torch::nn::Module {
 void init_normal(Tensor& tensor, double std);
 /// Uniform in ±bound.
 void init_uniform(Tensor& tensor, double bound);
+/// Weights of all Linear and Embedding parts N(0, std²), biases of Linear zero: how BERT and the transformers of timm begin.
+void init_transformer(torch::nn::Module& module, double std = 0.02);
 /// Seeds the stream that initialisation draws from.
 void seed_initialisation(uint64_t seed);
 /// While one exists in a thread, init_normal and init_uniform leave tensors as they are: for models whose weights will all

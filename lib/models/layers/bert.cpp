@@ -63,18 +63,6 @@ class Encoder : public torch::nn::Module {
   std::shared_ptr<LayerList<BertLayer>> layer;
 };
 
-/// As BERT starts: weights N(0, 0.02²), biases zero.
-void start(torch::nn::Module& module) {
-  at::NoGradGuard no_grad;
-  for (const auto& part : module.modules(/*include_self=*/false)) {
-    if (auto* linear = dynamic_cast<Linear*>(part.get())) {
-      init_normal(linear->weight, 0.02);
-      if (linear->bias.defined()) linear->bias.zero_();
-    }
-    if (auto* table = dynamic_cast<Embedding*>(part.get())) init_normal(table->weight, 0.02);
-  }
-}
-
 }  // namespace bert
 
 BertLayer::BertLayer(const BertOptions& options) : activation_(options.activation) {
@@ -122,7 +110,7 @@ BertModel::BertModel(const BertOptions& options) {
   embeddings_ = register_module("embeddings", std::make_shared<Embeddings>(options));
   const auto encoder = register_module("encoder", std::make_shared<bert::Encoder>(options));
   layers = encoder->layer;
-  bert::start(*this);
+  init_transformer(*this);
 }
 
 const Tensor& BertModel::word_embeddings() const { return embeddings_->word_embeddings->weight; }
@@ -137,7 +125,10 @@ Tensor BertModel::embed(const Tensor& ids, int64_t past) const {
 
 Tensor BertModel::forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder, const Tensor& encoder_mask) const {
   Tensor x = embed(ids, 0);
-  for (const auto& layer : layers->layers()) x = layer->forward(x, mask, encoder, encoder_mask);
+  for (const auto& layer : layers->layers()) {
+    x = run_block(*layer, [layer](const std::vector<Tensor>& in) { return layer->forward(in[0], in[1], in[2], in[3]); },
+                  {x, mask, encoder, encoder_mask});
+  }
   return x;
 }
 
@@ -186,7 +177,7 @@ class BertLmHead::Predictions : public torch::nn::Module {
 
 BertLmHead::BertLmHead(const BertOptions& options) : activation_(options.activation) {
   predictions_ = register_module("predictions", std::make_shared<Predictions>(options));
-  bert::start(*this);
+  init_transformer(*this);
 }
 
 Tensor BertLmHead::forward(const Tensor& x, const Tensor& word_embeddings) const {
@@ -198,13 +189,14 @@ Tensor BertLmHead::forward(const Tensor& x, const Tensor& word_embeddings) const
 Tensor additive_key_mask(const Tensor& mask) {
   if (!mask.defined()) return {};
   const Tensor seen = mask.ne(0).view({mask.size(0), 1, 1, mask.size(1)});
-  return at::zeros(seen.sizes(), at::kFloat).masked_fill_(seen.logical_not(), std::numeric_limits<float>::lowest());
+  return at::zeros(seen.sizes(), seen.options().dtype(at::kFloat)).masked_fill_(seen.logical_not(), std::numeric_limits<float>::lowest());
 }
 
 Tensor additive_causal_mask(int64_t length, const Tensor& mask) {
-  Tensor seen = at::ones({1, 1, length, length}, at::kBool).tril();
+  const auto flags = mask.defined() ? mask.options().dtype(at::kBool) : at::TensorOptions().dtype(at::kBool);
+  Tensor seen = at::ones({1, 1, length, length}, flags).tril();
   if (mask.defined()) seen = seen.logical_and(mask.ne(0).view({mask.size(0), 1, 1, mask.size(1)}));
-  return at::zeros(seen.sizes(), at::kFloat).masked_fill_(seen.logical_not(), std::numeric_limits<float>::lowest());
+  return at::zeros(seen.sizes(), seen.options().dtype(at::kFloat)).masked_fill_(seen.logical_not(), std::numeric_limits<float>::lowest());
 }
 
 }  // namespace vlm

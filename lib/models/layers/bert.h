@@ -7,6 +7,7 @@
 
 #include "vlm/models/layers/basic.h"
 #include "vlm/models/layers/kv_cache.h"
+#include "vlm/models/layers/recompute.h"
 
 namespace vlm {
 
@@ -79,7 +80,7 @@ class BertLayer : public torch::nn::Module {
 };
 
 /// Embeddings and layers; names begin with "embeddings." and "encoder.layer.".
-class BertModel : public torch::nn::Module {
+class BertModel : public torch::nn::Module, public RecomputedBlocks {
  public:
   explicit BertModel(const BertOptions& options);
   /// ids: [B, L]; mask, added to self attention: [B or 1, 1, L or 1, L] or undefined; encoder: [B, Le, De] or undefined (no

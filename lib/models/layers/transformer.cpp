@@ -61,7 +61,7 @@ Transformer::Transformer(int64_t width, int64_t layers, int64_t heads, const Blo
 
 Tensor Transformer::forward(Tensor x, const Tensor& mask, bool causal, std::vector<Tensor>* trace) const {
   for (const auto& block : resblocks->layers()) {
-    x = block->forward(x, mask, causal);
+    x = run_block(*block, [block, causal](const std::vector<Tensor>& in) { return block->forward(in[0], in[1], causal); }, {x, mask});
     if (trace) trace->push_back(x);
   }
   return x;

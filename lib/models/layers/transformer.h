@@ -7,6 +7,7 @@
 
 #include "vlm/models/layers/attention.h"
 #include "vlm/models/layers/block_options.h"
+#include "vlm/models/layers/recompute.h"
 
 namespace vlm {
 
@@ -38,7 +39,7 @@ class ResidualBlock : public torch::nn::Module {
   std::shared_ptr<Mlp> mlp;
 };
 
-class Transformer : public torch::nn::Module {
+class Transformer : public torch::nn::Module, public RecomputedBlocks {
  public:
   Transformer(int64_t width, int64_t layers, int64_t heads, const BlockOptions& options);
   /// x: [B, L, D]; mask as in attend(). `trace`, if given, receives every block's output.

@@ -7,6 +7,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/models/layers/attention.h"
+#include "vlm/models/layers/recompute.h"
 
 namespace vlm {
 
@@ -112,7 +113,7 @@ class PatchEmbed : public torch::nn::Module {
 
 }  // namespace siglip_tower
 
-class SiglipVision::Trunk : public torch::nn::Module {
+class SiglipVision::Trunk : public torch::nn::Module, public RecomputedBlocks {
  public:
   Trunk(const SiglipVisionSizes& sizes, int64_t positions) : patch_(sizes.patch_size) {
     patch_embed = register_module("patch_embed", std::make_shared<siglip_tower::PatchEmbed>(sizes.width, patch_));
@@ -122,6 +123,7 @@ class SiglipVision::Trunk : public torch::nn::Module {
     for (int64_t i = 0; i < sizes.layers; ++i) blocks->add(std::make_shared<siglip_tower::Block>(sizes));
     norm = register_module("norm", std::make_shared<LayerNorm>(sizes.width, sizes.eps));
     attn_pool = register_module("attn_pool", std::make_shared<siglip_tower::AttentionPool>(sizes));
+    init_transformer(*this);
   }
   VisionOutput forward(const Tensor& image, Trace* trace) const {
     const auto& conv = *patch_embed->proj;
@@ -129,7 +131,7 @@ class SiglipVision::Trunk : public torch::nn::Module {
     x = x + pos_embed;
     if (trace) trace->embeds = x;
     for (const auto& block : blocks->layers()) {
-      x = block->forward(x);
+      x = run_block(*block, [block](const std::vector<Tensor>& in) { return block->forward(in[0]); }, {x});
       if (trace) trace->blocks.push_back(x);
     }
     x = norm->forward(x);

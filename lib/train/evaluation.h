@@ -1,0 +1,71 @@
+#pragma once
+/// How well a model does while it is being trained, in numbers, in a sentence, and in examples to look at. Knows protocols,
+/// no family: what a model must be able to do, it is asked for by its interface.
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "vlm/core/config.h"
+#include "vlm/data/source.h"
+#include "vlm/data/transforms.h"
+#include "vlm/models/interfaces.h"
+#include "vlm/text/tokenizer.h"
+
+namespace vlm {
+
+/// The section `eval` of a recipe.
+struct EvaluationOptions {
+  std::string name{};             ///< retrieval, caption, vqa, zeroshot; empty: what the objective says
+  int64_t limit = 0;              ///< samples, spread over the data set; 0: all
+  int64_t batch_size = 32;
+  std::string prompt{};           ///< what captions begin with; zeroshot: the text around a class name, "{}" if empty
+  int64_t beams = 1;              ///< of captions and answers
+  int64_t max_tokens = 20;        ///< new ids of a caption or an answer
+  bool merge_equal_texts = true;  ///< retrieval: equal texts are one
+  int64_t samples = 16;           ///< examples to keep
+
+  void fields(Fields& f) {
+    f.field("name", name, "retrieval, caption, vqa or zeroshot; empty: what the objective says");
+    f.field("limit", limit, "samples that are evaluated, spread over the data set; 0: all");
+    f.field("batch_size", batch_size, "pictures in a batch");
+    f.field("prompt", prompt, "what captions begin with; zeroshot: the text around a class name, which goes in place of {}");
+    f.field("beams", beams, "beams of captions and answers; 1: greedy");
+    f.field("max_tokens", max_tokens, "longest caption or answer, in tokens");
+    f.field("merge_equal_texts", merge_equal_texts, "retrieval: equal texts (ignoring case and punctuation) are one text");
+    f.field("samples", samples, "examples that are kept for the report");
+  }
+};
+
+struct EvaluationResult {
+  std::map<std::string, double> metrics;  ///< "image_to_text_recall@10", "CIDEr-D", "accuracy", "top1"; shares in 0 .. 1
+  std::string main_metric;                ///< the one that says best which checkpoint to keep; empty: there is none
+  std::string headline;                   ///< "R@10 image to text 17.6 % (chance 2.0 %)"
+  nlohmann::ordered_json report;          ///< all that the protocol says
+  /// An array of {key, thumbnail (a data: URI, longest side 96)} and, by protocol, {caption, found: [{text, right}]},
+  /// {caption, references}, {question, answer, references}, {class, predicted}.
+  nlohmann::ordered_json samples = nlohmann::ordered_json::array();
+};
+
+/// The protocols that `name` can be.
+const std::vector<std::string>& evaluation_names();
+
+/// `name`: one of evaluation_names(); throws a usage error for another one, and an Error if the model cannot do what is asked
+/// or the data set holds nothing of use. Leaves the model in evaluation mode.
+EvaluationResult evaluate_in_training(const std::string& name, std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer,
+                                      const PreprocessOptions& preprocess, const Source& source, const EvaluationOptions& options);
+
+/// Losses, ranks and perplexities are better when lower, all else when higher.
+bool higher_is_better(const std::string& metric);
+/// Whether `a` is strictly better than `b`; any number is better than NaN.
+bool better(const std::string& metric, double a, double b);
+
+/// RUN/samples/step-%08d.json: {"step", "evaluation", "headline", "samples"}. Nothing is written if there are no samples.
+/// `evaluation` is the name under which the log has it ("validation").
+void write_samples(const std::filesystem::path& run, int64_t step, const std::string& evaluation, const EvaluationResult& result);
+
+}  // namespace vlm

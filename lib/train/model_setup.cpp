@@ -1,0 +1,111 @@
+#include "vlm/train/model_setup.h"
+
+#include <ATen/core/Tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <nlohmann/json.hpp>
+
+#include "vlm/core/error.h"
+#include "vlm/core/log.h"
+#include "vlm/core/config_json.h"
+#include "vlm/models/model_folder.h"
+#include "vlm/train/parameter_groups.h"
+
+namespace vlm {
+
+namespace fs = std::filesystem;
+
+namespace model_setup {
+
+/// A model of the recipe's architecture with the weights of another one, which may lack what `init_new` allows.
+std::shared_ptr<Model> grown_from(const ModelRecipe& recipe, uint64_t seed) {
+  std::shared_ptr<Model> model = make_model(recipe.family, recipe.config, seed);
+  const TensorMap weights = weights_of(*load_model(recipe.init).model);
+  std::vector<NamedTensor> taken;
+  std::vector<std::string> missing;
+  for (const auto& entry : model->state()) {
+    const bool may_be_new = matches_any(recipe.init_new, entry.name);
+    if (weights.count(entry.name)) {
+      taken.push_back(entry);
+    } else if (!may_be_new) {
+      missing.push_back(entry.name);
+    }
+  }
+  if (!missing.empty()) {
+    fail_usage("model.init ", recipe.init, " lacks ", missing.size(), " weights that model.init_new does not allow to be new, the first '",
+               missing[0], "'");
+  }
+  TensorMap used;
+  for (const auto& entry : taken) used[entry.name] = weights.at(entry.name);
+  load_state(taken, used, "model.init " + recipe.init);
+  log_info("model.init: ", taken.size(), " weights from ", recipe.init, ", ", model->state().size() - taken.size(), " new; ",
+           weights.size() - used.size(), " of the folder are not used");
+  return model;
+}
+
+/// Memory of their own on the device: the file that weights were mapped from may go.
+void own_weights(const Model& model, const c10::Device& device) {
+  at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : model.state()) {
+    const Tensor there = tensor.detach().to(device);
+    Tensor(tensor).set_data(there.is_same(tensor) || there.is_alias_of(tensor) ? there.clone() : there);
+  }
+}
+
+std::vector<NamedTensor> unfrozen(Model& model, const ModelRecipe& recipe) {
+  for (const auto* patterns : {&recipe.freeze, &recipe.unfreeze}) {
+    for (const auto& pattern : *patterns) {
+      bool used = false;
+      for (const auto& entry : model.trainable()) used = used || matches_any({pattern}, entry.name);
+      if (!used) fail_usage(patterns == &recipe.freeze ? "model.freeze" : "model.unfreeze", ": no parameter matches '", pattern,
+                            "' (the first one is called '", model.trainable().at(0).name, "')");
+    }
+  }
+  std::vector<NamedTensor> out;
+  for (auto& entry : model.trainable()) {
+    const bool frozen = matches_any(recipe.freeze, entry.name) && !matches_any(recipe.unfreeze, entry.name);
+    Tensor(entry.tensor).set_requires_grad(!frozen);
+    if (!frozen) out.push_back(entry);
+  }
+  if (out.empty()) fail_usage("model.freeze leaves nothing to train");
+  return out;
+}
+
+}  // namespace model_setup
+
+void fill_weights(const Model& model, const TensorMap& weights) {
+  at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : model.state()) {
+    const auto it = weights.find(name);
+    if (it == weights.end()) fail("the weight '", name, "' is missing");
+    if (it->second.sizes() != tensor.sizes()) fail("the weight '", name, "' has shape ", it->second.sizes(), ", the model needs ", tensor.sizes());
+    Tensor(tensor).copy_(it->second);
+  }
+}
+
+ModelSetup set_up_model(const Recipe& recipe, const c10::Device& device) {
+  const ModelRecipe& model = recipe.model;
+  const auto seed = static_cast<uint64_t>(recipe.train.seed);
+  ModelSetup out;
+  out.preprocess = recipe.data.preprocess;
+  out.tokenizer_path = model.tokenizer;
+  if (model.init.empty()) {
+    if (out.tokenizer_path.empty()) fail_usage("model.tokenizer is missing: a new model needs a vocabulary (make one with 'vlm tokenizer train')");
+    out.model = with_context("model.config", [&] { return make_model(model.family, model.config, seed); });
+  } else {
+    if (out.tokenizer_path.empty()) out.tokenizer_path = model.init;
+    out.model = model.init_new.empty() ? std::shared_ptr<Model>(load_model(model.init).model) : model_setup::grown_from(model, seed);
+    // A folder's own preprocessing holds unless the recipe has one.
+    const bool said = to_json(recipe.data.preprocess) != to_json(PreprocessOptions());
+    if (!said && fs::is_directory(model.init)) out.preprocess = load_preprocess(model.init);
+  }
+  model_setup::own_weights(*out.model, device);
+  out.tokenizer = load_tokenizer(out.tokenizer_path);
+  out.trained = model_setup::unfrozen(*out.model, model);
+  if (recipe.train.recompute && !out.model->set_recompute(true)) {
+    fail_usage("train.recompute: a ", out.model->family(), " model cannot compute its activations again");
+  }
+  return out;
+}
+
+}  // namespace vlm

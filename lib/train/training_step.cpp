@@ -1,0 +1,219 @@
+#include "vlm/train/training_step.h"
+
+#include <ATen/CPUGeneratorImpl.h>
+#include <ATen/TensorOperators.h>
+#include <ATen/autocast_mode.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
+
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "vlm/core/error.h"
+#include "vlm/core/rng.h"
+#include "vlm/train/gradients.h"
+#include "vlm/train/sharded_optimizer.h"
+
+namespace vlm {
+
+namespace training_step {
+
+/// Inner operations run in a smaller type while this lives.
+class Autocast {
+ public:
+  Autocast(at::DeviceType device, const std::string& precision) : device_(device), on_(precision != "fp32") {
+    if (!on_) return;
+    at::autocast::set_autocast_dtype(device_, precision == "bf16" ? at::kBFloat16 : at::kHalf);
+    at::autocast::set_autocast_enabled(device_, true);
+    at::autocast::increment_nesting();
+  }
+  ~Autocast() {
+    if (!on_) return;
+    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
+    at::autocast::set_autocast_enabled(device_, false);
+  }
+  Autocast(const Autocast&) = delete;
+  Autocast& operator=(const Autocast&) = delete;
+
+ private:
+  at::DeviceType device_;
+  bool on_;
+};
+
+std::string some_keys(const std::vector<StepBatch>& batches) {
+  std::string out;
+  size_t shown = 0, all = 0;
+  for (const auto& entry : batches) {
+    for (const auto& key : entry.batch.keys) {
+      if (all++ < 5) out += (shown++ ? ", " : "") + key;
+    }
+  }
+  return all > shown ? concat(out, " and ", all - shown, " more") : out;
+}
+
+}  // namespace training_step
+
+/// The terms of one batch, and their sums over ranks.
+struct TrainingStep::Terms {
+  std::vector<std::string> names;
+  std::vector<Tensor> values;
+  std::vector<double> counts, total_counts, means;
+  bool finite = true;
+};
+
+TrainingStep::TrainingStep(const Recipe& recipe, const ModelSetup& setup, const std::vector<RunObjective>& objectives, Communicator& communicator)
+    : recipe_(recipe), setup_(setup), objectives_(objectives), communicator_(communicator),
+      reducer_(communicator, setup.trained, recipe.train.bucket_mb) {
+  const std::string& precision = recipe.train.precision;
+  if (precision != "fp32" && precision != "bf16" && precision != "fp16") {
+    fail_usage("train.precision is '", precision, "'; there are: fp32, bf16, fp16");
+  }
+  if (precision == "fp16" && !setup.trained.at(0).tensor.is_cuda()) fail_usage("train.precision: fp16 is for GPUs; on a CPU take bf16 or fp32");
+  if (recipe.train.grad_clip_kind != "2" && recipe.train.grad_clip_kind != "inf") {
+    fail_usage("train.grad_clip_kind is '", recipe.train.grad_clip_kind, "'; there are: 2, inf");
+  }
+  if (precision == "fp16") loss_scale_ = 65536;
+  auto groups = parameter_groups(setup.trained, recipe.train.groups);
+  optimizer_ = recipe.train.zero1 ? make_sharded_optimizer(std::move(groups), recipe.train.optimizer, communicator)
+                                  : make_optimizer(std::move(groups), recipe.train.optimizer);
+  if (recipe.train.ema.enabled) ema_ = std::make_unique<Ema>(setup.model->state(), recipe.train.ema);
+}
+
+TrainingStep::~TrainingStep() = default;
+
+TrainingStep::Terms TrainingStep::forward(const StepBatch& entry, const std::string& source) {
+  Terms terms;
+  const training_step::Autocast autocast(setup_.trained[0].tensor.device().type(), recipe_.train.precision);
+  for (const auto& objective : objectives_) {
+    if (!objective.takes(source)) continue;
+    for (auto& term : objective.objective->losses(entry.batch)) {
+      terms.names.push_back(objectives_.size() > 1 ? objective.name + "/" + term.name : term.name);
+      terms.values.push_back(objective.weight == 1 ? term.value : term.value * objective.weight);
+      terms.counts.push_back(term.count);
+    }
+  }
+  // A mean over all ranks is that of each rank, weighed by how much it is the mean of.
+  const size_t n = terms.values.size();
+  std::vector<double> sums(2 * n + 1, 0.0);
+  for (size_t i = 0; i < n; ++i) {
+    const double value = terms.values[i].item<double>();
+    if (terms.counts[i] > 0 && !std::isfinite(value)) {
+      sums[2 * n] = 1;
+      continue;
+    }
+    sums[i] = terms.counts[i];
+    if (terms.counts[i] > 0) sums[n + i] = terms.counts[i] * value;
+  }
+  Tensor all = at::tensor(sums, at::kDouble);
+  communicator_.all_reduce(all);
+  const double* sum = all.const_data_ptr<double>();
+  terms.finite = sum[2 * n] == 0;
+  for (size_t i = 0; i < n; ++i) {
+    terms.total_counts.push_back(sum[i]);
+    terms.means.push_back(sum[i] > 0 ? sum[n + i] / sum[i] : 0.0);
+  }
+  return terms;
+}
+
+StepResult TrainingStep::run(const std::vector<StepBatch>& batches, const TrainingData& data, int64_t step, int64_t total_steps) {
+  StepResult result;
+  // Dropout and the like draw from a stream that step and rank name, so that a resumed run draws the same.
+  auto generator = at::detail::getDefaultCPUGenerator();
+  std::vector<uint64_t> stream = {static_cast<uint64_t>(recipe_.train.seed), static_cast<uint64_t>(step)};
+  if (communicator_.rank() > 0) stream.push_back(static_cast<uint64_t>(communicator_.rank()));
+  generator.set_current_seed(mix(stream));
+
+  std::vector<double> sizes(batches.size(), 0.0);
+  for (size_t b = 0; b < batches.size(); ++b) sizes[b] = static_cast<double>(batches[b].batch.size());
+  const Tensor all_sizes = communicator_.all_gather(at::tensor(sizes, at::kDouble).unsqueeze(0)).cpu();  // [R, batches]
+  std::vector<size_t> usable;
+  for (size_t b = 0; b < batches.size(); ++b) {
+    const Tensor column = all_sizes.select(1, static_cast<int64_t>(b));
+    if (column.min().item<double>() < 1) continue;
+    usable.push_back(b);
+    result.samples += static_cast<int64_t>(column.sum().item<double>());
+  }
+  result.empty = usable.empty();
+  result.lr = learning_rate(recipe_.train.schedule, recipe_.train.lr, step, total_steps, data.steps_per_epoch());
+  if (result.empty) return result;
+
+  clear_gradients(setup_.trained);
+  // A step is the mean over its batches; those that a mix has side by side add up.
+  const size_t side_by_side = recipe_.data.mix_within_step ? batches.size() / static_cast<size_t>(recipe_.train.accumulate) : 1;
+  const auto batches_in_step = static_cast<double>((usable.size() + side_by_side - 1) / side_by_side);
+  std::map<std::string, double> losses;
+  std::vector<std::string> order;
+  for (const size_t b : usable) {
+    Terms terms = forward(batches[b], data.source_name(batches[b].source));
+    if (!terms.finite) {
+      result.skipped = true;
+      result.loss = std::numeric_limits<double>::quiet_NaN();
+      result.keys = training_step::some_keys({batches.begin() + static_cast<int64_t>(b), batches.begin() + static_cast<int64_t>(b) + 1});
+      clear_gradients(setup_.trained);
+      return result;
+    }
+    Tensor total;
+    const auto ranks = static_cast<double>(communicator_.size());
+    for (size_t i = 0; i < terms.values.size(); ++i) {
+      if (terms.total_counts[i] == 0) continue;
+      if (!losses.count(terms.names[i])) order.push_back(terms.names[i]);
+      losses[terms.names[i]] += terms.means[i] / batches_in_step;
+      if (terms.counts[i] == 0) continue;  // a mean over nothing
+      const double share = terms.counts[i] * ranks / terms.total_counts[i] / batches_in_step * loss_scale_;
+      const Tensor part = share == 1 ? terms.values[i] : terms.values[i] * share;
+      total = total.defined() ? total + part : part;
+    }
+    if (b == usable.back()) reducer_.begin();
+    if (total.defined()) total.backward();
+  }
+  reducer_.finish();
+  for (const auto& name : order) {
+    result.terms.emplace_back(name, losses[name]);
+    result.loss += losses[name];
+  }
+
+  if (loss_scale_ != 1) {
+    at::NoGradGuard no_grad;
+    for (const auto& [name, tensor] : setup_.trained) {
+      if (tensor.grad().defined()) tensor.mutable_grad().mul_(1 / loss_scale_);
+    }
+  }
+  const double norm_order = recipe_.train.grad_clip_kind == "inf" ? std::numeric_limits<double>::infinity() : 2;
+  result.gradient_norm = clip_gradients(setup_.trained, recipe_.train.grad_clip_norm, norm_order);
+  const bool finite = std::isfinite(result.gradient_norm);
+  if (recipe_.train.precision == "fp16") {
+    // A scale that overflows is halved; one that has held for long is doubled.
+    if (!finite) {
+      loss_scale_ /= 2;
+      good_steps_ = 0;
+      result.skipped = loss_scale_ < 1;
+      loss_scale_ = std::max(loss_scale_, 1.0);
+      return result;
+    }
+    if (++good_steps_ >= 2000) {
+      loss_scale_ *= 2;
+      good_steps_ = 0;
+    }
+  } else if (!finite) {
+    result.skipped = true;
+    result.keys = training_step::some_keys(batches);
+    return result;
+  }
+  optimizer_->step(result.lr);
+  setup_.model->after_step();
+  if (ema_) ema_->update(step, total_steps);
+  return result;
+}
+
+nlohmann::ordered_json TrainingStep::state() const { return {{"loss_scale", loss_scale_}, {"good_steps", good_steps_}}; }
+
+void TrainingStep::load_state(const nlohmann::json& state) {
+  if (recipe_.train.precision != "fp16") return;
+  loss_scale_ = state.value("loss_scale", loss_scale_);
+  good_steps_ = state.value("good_steps", good_steps_);
+}
+
+}  // namespace vlm

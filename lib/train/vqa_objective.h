@@ -1,0 +1,54 @@
+#pragma once
+/// Teaching a model to answer questions about pictures by writing the answer (ALBEF, arXiv 2107.07651, and BLIP,
+/// arXiv 2201.12086, section 5.3). Fine-tuning on VQAv2 is configs/blip/vqa_v2.yaml.
+
+#include "vlm/models/trainable.h"
+#include "vlm/train/objective.h"
+
+namespace vlm {
+
+struct VqaObjectiveOptions {
+  /// all: every answer of a question is taught, times its weight; one: a single one, drawn by weight.
+  std::string answers = "all";
+  double label_smoothing = 0.1;    ///< share of the target that is spread over the vocabulary
+  int64_t max_question_length = 35;  ///< ids, specials included; longer questions are cut
+  int64_t max_answer_length = 10;    ///< ids, begin and end included
+  bool enc_token = false;            ///< questions begin with [ENC], as in the original code, instead of [CLS], as in HF's
+
+  void fields(Fields& f) {
+    f.field("answers", answers, "all: every answer of a question times its weight; one: a single one, drawn by weight");
+    f.field("label_smoothing", label_smoothing, "share of the target that is spread over the vocabulary");
+    f.field("max_question_length", max_question_length, "ids of a question, specials included; longer ones are cut");
+    f.field("max_answer_length", max_answer_length, "ids of an answer, begin and end included; longer ones are cut");
+    f.field("enc_token", enc_token, "questions begin with [ENC], as in the original BLIP code, instead of [CLS]");
+  }
+};
+
+/// Takes Sample::question, answers and weights. Sources say what weights mean (ALBEF's lists: the share of the people who gave
+/// the answer; VQAv2's files: its official accuracy); answers without weights share one weight evenly.
+class VqaObjective : public Objective {
+ public:
+  VqaObjective(const ObjectiveContext& context, const VqaObjectiveOptions& options);
+  /// "answer": the mean over questions of sum over answers of weight times sum over ids of the cross entropy. An answer that
+  /// is drawn weighs as all answers of its question together.
+  std::vector<LossTerm> losses(const Batch& batch) override;
+  void check(const Sample& sample, const std::string& text) const override;
+  std::pair<int64_t, int64_t> image_size() const override { return size_; }
+  std::string evaluation() const override { return "vqa"; }
+
+ private:
+  std::vector<int64_t> question_ids(const Sample& sample) const;
+
+  AnswerTrainable& answerer_;
+  std::shared_ptr<const Tokenizer> tokenizer_;
+  VqaObjectiveOptions options_;
+  std::pair<int64_t, int64_t> size_;
+};
+
+/// The answers of a sample that are taught, and what each weighs. With `one`, a single one is drawn from a stream that
+/// `seed` and the sample's number name. Throws an Error that names the sample if there is none, or weights are no weights.
+std::vector<std::pair<std::string, double>> taught_answers(const Sample& sample, bool one, uint64_t seed);
+
+std::unique_ptr<Objective> make_vqa_objective(const ObjectiveContext& context, const Config& options);
+
+}  // namespace vlm
