@@ -73,6 +73,19 @@ std::vector<NamedTensor> unfrozen(Model& model, const ModelRecipe& recipe) {
 
 }  // namespace model_setup
 
+WeightsOnCpu::WeightsOnCpu(const Model& model) {
+  at::NoGradGuard no_grad;
+  for (const auto& [name, tensor] : model.state()) {
+    if (tensor.is_cpu()) continue;
+    moved_.emplace_back(tensor, tensor.detach());
+    Tensor(tensor).set_data(tensor.detach().cpu());
+  }
+}
+
+WeightsOnCpu::~WeightsOnCpu() {
+  for (auto& [tensor, data] : moved_) tensor.set_data(data);
+}
+
 void fill_weights(const Model& model, const TensorMap& weights) {
   at::NoGradGuard no_grad;
   for (const auto& [name, tensor] : model.state()) {

@@ -26,6 +26,19 @@ struct ModelSetup {
 /// Throws an Error or a usage error that names the key of the recipe that does not fit.
 ModelSetup set_up_model(const Recipe& recipe, const c10::Device& device = c10::kCPU);
 
+/// While this lives, the weights of a model on a GPU are copies on the CPU: evaluation works on files and single pictures
+/// there. Nothing for a model on the CPU.
+class WeightsOnCpu {
+ public:
+  explicit WeightsOnCpu(const Model& model);
+  ~WeightsOnCpu();
+  WeightsOnCpu(const WeightsOnCpu&) = delete;
+  WeightsOnCpu& operator=(const WeightsOnCpu&) = delete;
+
+ private:
+  std::vector<std::pair<Tensor, Tensor>> moved_;  ///< the tensor, and its data on the GPU
+};
+
 /// Copies weights into a model, wherever it is. Throws if one is missing or has another shape.
 void fill_weights(const Model& model, const TensorMap& weights);
 

@@ -77,6 +77,7 @@ class Run {
       if (validation_ && !evaluation_.empty()) {
         EvaluationOptions few = recipe_.eval;
         few.limit = few.limit > 0 ? std::min<int64_t>(few.limit, 64) : 64;
+        const WeightsOnCpu on_cpu(*setup_.model);
         const auto found = evaluate_in_training(evaluation_, setup_.model, setup_.tokenizer, setup_.preprocess, *validation_, few);
         log_info("evaluation (", evaluation_, ") of ", few.limit, " samples: ", found.headline);
       }
@@ -337,6 +338,7 @@ class Run {
       std::unique_ptr<Ema::Swap> swap;
       if (Ema* ema = step_maker_->ema()) swap = std::make_unique<Ema::Swap>(*ema);
       setup_.model->set_training(false);
+      const WeightsOnCpu on_cpu(*setup_.model);
       const EvaluationResult found = evaluate_in_training(evaluation_, setup_.model, setup_.tokenizer, setup_.preprocess, *validation_, recipe_.eval);
       nlohmann::ordered_json entry = {{"step", step_}, {"epoch", data_->epoch()}, {"eval", "validation"}};
       entry["metrics"] = found.metrics;

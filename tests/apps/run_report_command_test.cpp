@@ -19,7 +19,7 @@ struct Outcome {
   std::string out;
 };
 
-Outcome run(const std::string& arguments) {
+Outcome run_vlm(const std::string& arguments) {
   Outcome outcome;
   FILE* pipe = ::popen((std::string(VLM_BINARY) + " " + arguments + " 2>&1").c_str(), "r");
   std::array<char, 4096> buffer{};
@@ -48,7 +48,7 @@ TEST(ReportCommand, TwoRunsBecomeOnePageThatNeedsNothingFromOutside) {
   }
   write_file_atomically(folder / "x/first/samples/step-00000001.json", R"({"step":1,"headline":"one","samples":[{"key":"k","caption":"</script><b>bold"}]})");
   const std::string out = (folder / "page.html").string();
-  const auto outcome = run("report " + (folder / "x/first").string() + " " + (folder / "x/second/").string() + " --out " + out + " --title 'A & B'");
+  const auto outcome = run_vlm("report " + (folder / "x/first").string() + " " + (folder / "x/second/").string() + " --out " + out + " --title 'A & B'");
   ASSERT_EQ(outcome.code, 0) << outcome.out;
   const std::string page = read_file(out);
   EXPECT_NE(page.find("<title>A &amp; B</title>"), std::string::npos);
@@ -66,18 +66,18 @@ TEST(ReportCommand, TwoRunsBecomeOnePageThatNeedsNothingFromOutside) {
 TEST(ReportCommand, AFolderThatIsNoRunIsNamed) {
   using namespace run_report_command_test;
   const testing::TemporaryFolder folder;
-  const auto outcome = run("report " + folder.path().string() + " --out " + (folder / "page.html").string());
+  const auto outcome = run_vlm("report " + folder.path().string() + " --out " + (folder / "page.html").string());
   EXPECT_EQ(outcome.code, 2);
   EXPECT_NE(outcome.out.find("is no training run"), std::string::npos) << outcome.out;
-  EXPECT_EQ(run("report").code, 2);
+  EXPECT_EQ(run_vlm("report").code, 2);
 }
 
 TEST(TrainPlanCommand, SaysWhatARecipeCostsWithoutWritingAnything) {
   using namespace run_report_command_test;
   const testing::TemporaryFolder folder;
   const std::string root = folder.path().string();
-  ASSERT_EQ(run("data make scenes --out " + root + "/scenes --count 60 --seed 2").code, 0);
-  ASSERT_EQ(run("tokenizer train --data " + root + "/scenes/captions_train.json --vocab-size 120 --out " + root + "/tokenizer.model").code, 0);
+  ASSERT_EQ(run_vlm("data make scenes --out " + root + "/scenes --count 60 --seed 2").code, 0);
+  ASSERT_EQ(run_vlm("tokenizer train --data " + root + "/scenes/captions_train.json --vocab-size 120 --out " + root + "/tokenizer.model").code, 0);
   write_file_atomically(folder / "recipe.yaml", R"(
 model:
   config:
@@ -89,16 +89,16 @@ train: {epochs: 2}
 )");
   const std::string arguments = "train-plan --config " + root + "/recipe.yaml out=" + root + "/run model.tokenizer=" + root +
                                 "/tokenizer.model data.train.path=" + root + "/scenes/train-000000.tar";
-  const auto table = run(arguments);
+  const auto table = run_vlm(arguments);
   EXPECT_EQ(table.code, 0) << table.out;
   for (const char* row : {"parameters", "visual", "activations", "all steps", "a checkpoint"}) EXPECT_NE(table.out.find(row), std::string::npos) << row;
-  const auto json = run(arguments + " --no-measure --world-size 2 --json");
+  const auto json = run_vlm(arguments + " --no-measure --world-size 2 --json");
   ASSERT_EQ(json.code, 0) << json.out;
   const auto plan = nlohmann::json::parse(json.out);
   EXPECT_EQ(plan.at("global_batch"), 16);
   EXPECT_TRUE(plan.at("step_seconds").is_null());
   EXPECT_FALSE(std::filesystem::exists(folder / "run"));
-  EXPECT_EQ(run("train-plan").code, 2);
+  EXPECT_EQ(run_vlm("train-plan").code, 2);
 }
 
 }  // namespace vlm
