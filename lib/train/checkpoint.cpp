@@ -1,6 +1,8 @@
 #include "vlm/train/checkpoint.h"
 
 #include <ATen/ops/cat.h>
+#include <fcntl.h>
+#include <unistd.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -78,13 +80,23 @@ void point(const fs::path& link, const std::string& target) {
   fs::rename(fresh, link);
 }
 
+/// What was renamed in a folder is on the disk when this returns.
+void flush_folder(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY);
+  if (descriptor < 0) return;
+  ::fsync(descriptor);
+  ::close(descriptor);
+}
+
 /// Moves the finished folder to its place; one that stands there (a run that was begun anew) makes room.
 void put_in_place(const fs::path& part, const fs::path& place) {
   const fs::path old = place.string() + ".old.part";
   std::error_code error;
   fs::remove_all(old, error);
+  flush_folder(part);
   if (fs::exists(place)) fs::rename(place, old);
   fs::rename(part, place);
+  flush_folder(place.parent_path());
   fs::remove_all(old, error);
 }
 

@@ -1,6 +1,7 @@
 #include "vlm/train/training_step.h"
 
 #include <ATen/CPUGeneratorImpl.h>
+#include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/autocast_mode.h>
 #include <ATen/ops/_foreach_mul.h>
@@ -125,6 +126,11 @@ StepResult TrainingStep::run(const std::vector<StepBatch>& batches, const Traini
   std::vector<uint64_t> stream = {static_cast<uint64_t>(recipe_.train.seed), static_cast<uint64_t>(step)};
   if (communicator_.rank() > 0) stream.push_back(static_cast<uint64_t>(communicator_.rank()));
   generator.set_current_seed(mix(stream));
+  const auto device = setup_.trained[0].tensor.device();
+  if (!device.is_cpu()) {
+    auto there = at::globalContext().defaultGenerator(device);
+    there.set_current_seed(mix(stream));
+  }
 
   std::vector<double> sizes(batches.size(), 0.0);
   for (size_t b = 0; b < batches.size(); ++b) sizes[b] = static_cast<double>(batches[b].batch.size());
