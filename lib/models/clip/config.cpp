@@ -184,7 +184,9 @@ nlohmann::ordered_json without_defaults(const nlohmann::ordered_json& full, cons
 
 nlohmann::ordered_json ClipConfig::to_open_clip() const {
   auto out = clip_config::without_defaults(to_json(*this), to_json(ClipConfig{}));
-  if (std::isnan(init_logit_bias)) out.erase("init_logit_bias");
+  // No comparison with the default, which is no number, says that a bias is another one.
+  out.erase("init_logit_bias");
+  if (!std::isnan(init_logit_bias)) out["init_logit_bias"] = init_logit_bias;
   auto& vision = out["vision_cfg"];
   if (vision_cfg.image_size.size() == 1) vision["image_size"] = vision_cfg.image_size[0];
   if (vision_cfg.attentional_pool == "true") vision["attentional_pool"] = true;
