@@ -28,8 +28,11 @@ constexpr const char* open_clip_config = "open_clip_config.json";
 
 using Factory = std::unique_ptr<Model> (*)(const Config& config);
 
-std::unique_ptr<Model> make_clip(const ClipConfig& config) {
-  if (config.has_multimodal) return std::make_unique<CocaModel>(config);
+std::unique_ptr<Model> make_clip(ClipConfig config) {
+  if (config.has_multimodal) {
+    config.custom_text = true;  // CoCa's text tower always lies under "text."
+    return std::make_unique<CocaModel>(config);
+  }
   return std::make_unique<ClipModel>(config);
 }
 
@@ -90,7 +93,7 @@ LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
                                                         : ClipConfig::from_hf(source.config, source.config_name);
     if (is_hf_clip(weights)) weights = clip_from_hf(weights);
     if (is_hf_siglip(weights)) weights = siglip_from_hf(weights);
-    weights = normalize_open_clip(weights, config.custom_text);
+    weights = normalize_open_clip(weights, config.custom_text || config.has_multimodal);
     out.model = model_folder::make_clip(config);
   }
   out.report = load_state(out.model->state(), weights, out.weights.string(), options.strict);
@@ -122,7 +125,7 @@ void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::
     config = clip->architecture().to_hf();
     const TensorMap weights = weights_of(model);
     write_safetensors(folder / "model.safetensors", clip->architecture().is_siglip() ? siglip_to_hf(weights) : clip_to_hf(weights));
-  } else if (dynamic_cast<const BlipModel*>(&model)) {
+  } else if (model.family() == "blip") {
     config = model.config();
     write_safetensors(folder / "model.safetensors", weights_of(model));
   } else {

@@ -120,7 +120,7 @@ class Run {
     result.finished = true;
     result.stopped_early = stopped_early && step_ < total_steps_;
     result.steps = step_;
-    result.last_loss = epoch_loss_;
+    result.last_loss = recent_loss();
     result.skipped_steps = skipped_;
     result.model = out_ / "model";
     if (group_.is_first()) {
@@ -328,6 +328,9 @@ class Run {
     epoch_steps_ = 0;
   }
 
+  /// The mean over the epoch so far, or over the last one.
+  double recent_loss() const { return epoch_steps_ > 0 ? epoch_loss_sum_ / static_cast<double>(epoch_steps_) : epoch_loss_; }
+
   bool early_stop_due() const { return recipe_.train.patience > 0 && evaluations_without_ >= recipe_.train.patience; }
 
   /// The first rank evaluates, the others wait and hear what came of it.
@@ -347,7 +350,7 @@ class Run {
       write_samples(out_, step_, "validation", found);
       std::string when = concat("step ", step_);
       if (data_->steps_per_epoch() > 0) when = concat("epoch ", data_->epoch() + 1);
-      log_info(when, ": loss ", std::lround(1000 * epoch_loss_) / 1000.0, ", validation ", found.headline);
+      log_info(when, ": loss ", std::lround(1000 * recent_loss()) / 1000.0, ", validation ", found.headline);
       const std::string metric = recipe_.train.best_metric.empty() ? found.main_metric : recipe_.train.best_metric;
       if (!metric.empty()) {
         const auto it = found.metrics.find(metric);
