@@ -279,7 +279,7 @@ class Group : public Communicator {
   Tensor all_gather(const Tensor& tensor) override {
     return guarded([&] {
       std::vector<int64_t> shape = tensor.sizes().vec();
-      if (shape.empty()) shape = {1};
+      if (shape.empty()) shape.push_back(1);
       std::vector<Tensor> inputs = {tensor.detach().reshape(shape).contiguous()};
       shape[0] *= size();
       Tensor all = at::empty(shape, tensor.options().requires_grad(false));

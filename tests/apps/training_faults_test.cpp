@@ -6,14 +6,11 @@
 #include <fstream>
 
 #include "training_runs.h"
+#include "vlm/core/error.h"
 #include "vlm/core/strings.h"
 #include "vlm/io/atomic_file.h"
 
-namespace vlm {
-
-namespace training_faults_test {
-
-using namespace training_runs;
+namespace vlm::training_runs {
 
 class Faults : public TrainingRuns {
  protected:
@@ -27,10 +24,6 @@ class Faults : public TrainingRuns {
 
 /// No file of the process may grow beyond so many kilobytes: what a full disk is to those who write, without one.
 std::string limit_files(int64_t kilobytes) { return concat("ulimit -f ", kilobytes); }
-
-}  // namespace training_faults_test
-
-using namespace training_faults_test;
 
 TEST_F(Faults, AFullDiskIsAWarningUntilTheLastCheckpointAndLeavesTheEarlierOne) {
   const std::string plan = "train.steps=60 train.save_every_steps=10";
@@ -161,4 +154,4 @@ TEST_F(Faults, ARankThatIsStoppedDoesNotKeepTheOthersWaitingForEver) {
   }
 }
 
-}  // namespace vlm
+}  // namespace vlm::training_runs

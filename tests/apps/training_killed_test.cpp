@@ -8,14 +8,11 @@
 #include <thread>
 
 #include "training_runs.h"
+#include "vlm/core/error.h"
 #include "vlm/core/strings.h"
 #include "vlm/io/atomic_file.h"
 
-namespace vlm {
-
-namespace training_killed_test {
-
-using namespace training_runs;
+namespace vlm::training_runs {
 
 class Killed : public TrainingRuns {
  protected:
@@ -41,10 +38,6 @@ class Killed : public TrainingRuns {
     }
   }
 };
-
-}  // namespace training_killed_test
-
-using namespace training_killed_test;
 
 TEST_F(Killed, AtRandomMomentsAndWhileACheckpointIsWrittenItEndsAsIfNothingHadHappened) {
   train(pretrain("whole", plan), "whole");
@@ -134,4 +127,4 @@ TEST_F(Killed, ASignalToTheLauncherMakesAllRanksWriteACheckpointThatTheSameComma
   EXPECT_TRUE(weights_of(run("signalled")) == weights_of(run("unsignalled")));
 }
 
-}  // namespace vlm
+}  // namespace vlm::training_runs

@@ -7,11 +7,7 @@
 
 #include "training_runs.h"
 
-namespace vlm {
-
-namespace training_over_ranks_test {
-
-using namespace training_runs;
+namespace vlm::training_runs {
 
 class OverRanks : public TrainingRuns {};
 
@@ -25,10 +21,6 @@ struct Kind {
   const char* name;
   const char* overrides;
 };
-
-}  // namespace training_over_ranks_test
-
-using namespace training_over_ranks_test;
 
 TEST_F(OverRanks, LossesAndWeightsAreThoseOfOneProcess) {
   const Kind kinds[] = {
@@ -92,4 +84,4 @@ TEST_F(OverRanks, ARunGoesOnWithAnotherNumberOfRanksInTheMiddleOfAnEpoch) {
   EXPECT_LT(largest_weight_difference(run("undisturbed"), run("moved")), rounding);
 }
 
-}  // namespace vlm
+}  // namespace vlm::training_runs

@@ -1,5 +1,6 @@
 #include "training_runs.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/abs.h>
 #include <ATen/ops/max.h>
 #include <netinet/in.h>
