@@ -143,11 +143,18 @@ class Watch {
   void leave_together() {
     if (options_.rank != 0 || options_.store_is_hosted) return;
     const auto begin = Clock::now();
-    for (int64_t r = 1; r < options_.world_size && seconds_since(begin) < 5; ++r) {
-      while (seconds_since(begin) < 5 && text(store_->get(concat("beat/", r))) != "done" && lost_.empty()) {
+    // A lost rank never comes, but the others are to read here who it was before they find rank 0 gone.
+    const auto waits = [&] { return seconds_since(begin) < (lost_rank() ? 2 : 5); };
+    for (int64_t r = 1; r < options_.world_size && waits(); ++r) {
+      while (waits() && text(store_->get(concat("beat/", r))) != "done") {
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
       }
     }
+  }
+
+  bool lost_rank() {
+    const std::lock_guard lock(mutex_);
+    return !lost_.empty();
   }
 
   void run() {

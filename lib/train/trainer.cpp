@@ -115,6 +115,7 @@ class Run {
       if (wishes.save && step_ > saved_at_) save(false, recipe_.train.save_in_background, false);
     }
     if (group_.is_first()) bar.finish();
+    data_->finish();
     if (evaluated_at_ != step_) evaluate();
     if (saved_at_ != step_) save(improved_at_ == step_, false, true);
     if (!writer_->wait()) fail("the last checkpoint could not be written; see the warning above");

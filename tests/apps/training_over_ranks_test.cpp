@@ -11,11 +11,14 @@ namespace vlm::training_runs {
 
 class OverRanks : public TrainingRuns {};
 
-/// All numbers are float32. Ranks add up the same gradients in another order, which changes a weight's update in its last bits;
-/// 20 steps of AdamW, whose first updates have the size of the learning rate whatever the gradient's, let that grow. Losses
-/// of 3 to 4 are good for 4e-7; measured were differences of up to 1e-6 in losses and weights, while a wrong batch or a lost
-/// rank changes both by more than 1e-2.
-constexpr double rounding = 2e-5;
+/// All numbers are float32: a loss of 3 to 4 is good for 4e-7. Ranks add up the same gradients in another order, which changes
+/// their last bits, and so every update a little.
+constexpr double loss_rounding = 2e-5;
+
+/// AdamW divides a gradient by its own size: where that is next to nothing (biases of keys, which change no attention), what
+/// rounding leaves of it still moves the weight. Measured were differences of up to 8e-5. Less than one update of size lr
+/// (5e-4) is asked for; a wrong batch or a lost rank changes most weights by several of them.
+constexpr double weight_rounding = 2.5e-4;
 
 struct Kind {
   const char* name;
@@ -41,24 +44,28 @@ TEST_F(OverRanks, LossesAndWeightsAreThoseOfOneProcess) {
     ASSERT_EQ(alone.size(), 20u);
     EXPECT_GT(std::abs(alone.front() - alone.back()), 0.2) << name << ": a curve that stays where it is proves nothing";
     for (const char* ranks : {"2", "4"}) {
-      EXPECT_LT(largest_difference(alone, losses_of(run(name + ranks))), rounding) << name << " on " << ranks << " ranks";
-      EXPECT_LT(largest_weight_difference(run(name + "1"), run(name + ranks)), rounding) << name << " on " << ranks << " ranks";
+      EXPECT_LT(largest_difference(alone, losses_of(run(name + ranks))), loss_rounding) << name << " on " << ranks << " ranks";
+      EXPECT_LT(largest_weight_difference(run(name + "1"), run(name + ranks)), weight_rounding) << name << " on " << ranks << " ranks";
     }
   }
   // What the comparison would see if ranks had learnt from other batches.
   train(pretrain("other", "data.seed=1"), "other");
-  EXPECT_GT(largest_difference(losses_of(run("clip1")), losses_of(run("other"))), 500 * rounding);
-  EXPECT_GT(largest_weight_difference(run("clip1"), run("other")), 50 * rounding);
+  EXPECT_GT(largest_difference(losses_of(run("clip1")), losses_of(run("other"))), 500 * loss_rounding);
+  EXPECT_GT(largest_weight_difference(run("clip1"), run("other")), 4 * weight_rounding);
 }
 
-TEST_F(OverRanks, ASharedOptimiserStateGivesTheSameRunToTheLastBit) {
+TEST_F(OverRanks, ASharedOptimiserStateGivesTheSameRun) {
   for (const int64_t ranks : {2, 3}) {
     const std::string plain = "plain" + std::to_string(ranks), shared = "shared" + std::to_string(ranks);
     Process first(launch(ranks, plain, "train.zero1=false"), log(plain)), second(launch(ranks, shared, "train.zero1=true"), log(shared));
     ASSERT_EQ(first.wait(), 0) << first.output();
     ASSERT_EQ(second.wait(), 0) << second.output();
-    EXPECT_EQ(log_of(run(plain)), log_of(run(shared))) << ranks;
-    EXPECT_TRUE(weights_of(run(plain)) == weights_of(run(shared))) << ranks;
+    // The same gradients to the last bit; the few elements at the ends of a share are not updated by vector instructions, which round
+    // products and sums at once.
+    const auto expected = losses_of(run(plain)), found = losses_of(run(shared));
+    EXPECT_EQ(expected.at(0), found.at(0));
+    EXPECT_LT(largest_difference(expected, found), loss_rounding / 10) << ranks;
+    EXPECT_LT(largest_weight_difference(run(plain), run(shared)), weight_rounding / 10) << ranks;
   }
 }
 
@@ -80,8 +87,8 @@ TEST_F(OverRanks, ARunGoesOnWithAnotherNumberOfRanksInTheMiddleOfAnEpoch) {
   ASSERT_EQ(last.wait(), 0) << last.output();
   EXPECT_TRUE(holds(last.output(), "going on from")) << last.output();
   EXPECT_EQ(log_of(run("moved")).size(), 30u);
-  EXPECT_LT(largest_difference(losses_of(run("undisturbed")), losses_of(run("moved"))), rounding) << "every batch is the one of the undisturbed run";
-  EXPECT_LT(largest_weight_difference(run("undisturbed"), run("moved")), rounding);
+  EXPECT_LT(largest_difference(losses_of(run("undisturbed")), losses_of(run("moved"))), loss_rounding) << "every batch is the one of the undisturbed run";
+  EXPECT_LT(largest_weight_difference(run("undisturbed"), run("moved")), weight_rounding);
 }
 
 }  // namespace vlm::training_runs
