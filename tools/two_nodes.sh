@@ -3,7 +3,7 @@
 #
 # Two nodes on one machine: two network namespaces joined by a pair of virtual interfaces, one rank in each, started by
 # `vlm launch`. Trains a small CLIP on drawn scenes; after the first checkpoint it kills all of node 1 (SIGKILL), waits until
-# node 0 has noticed, starts node 1 again, and checks that the run goes on from its checkpoint and that log.jsonl has every
+# node 0 has noticed, starts node 1 again, and checks that the run goes on from its checkpoint and that metrics.jsonl has every
 # step once. Then it trains the same run undisturbed and compares both curves.
 #
 #   --keep      leave the folder with logs and run behind, and say where it is
@@ -84,7 +84,7 @@ data:
   batch_size: 16
   preprocess: {resize_mode: longest, fill_color: 255}
   augment: {pad_square: true}
-train: {epochs: 12, lr: 1.0e-3, schedule: {warmup_steps: 5}, eval_every_epochs: 0, save_every_epochs: 1}
+train: {epochs: 8, lr: 1.0e-3, schedule: {warmup_steps: 5}, eval_every_epochs: 0, save_every_epochs: 1}
 YAML
 
 # start NODE RUN: its launcher in the background, in its namespace; ip becomes the launcher, so that its process is ours.
@@ -119,12 +119,12 @@ wait_for_both() {
   done
 }
 
-steps_of() { sed -nE 's/^\{"step":([0-9]+),"epoch":[0-9]+,"loss".*/\1/p' "$folder/$1/log.jsonl"; }
-losses_of() { sed -nE 's/^\{"step":([0-9]+),"epoch":[0-9]+,"loss":([^,}]+).*/\1 \2/p' "$folder/$1/log.jsonl"; }
+steps_of() { sed -nE 's/^\{"step":([0-9]+),"epoch":[0-9]+,"loss".*/\1/p' "$folder/$1/metrics.jsonl"; }
+losses_of() { sed -nE 's/^\{"step":([0-9]+),"epoch":[0-9]+,"loss":([^,}]+).*/\1 \2/p' "$folder/$1/metrics.jsonl"; }
 steps_done() {
-  if [[ -f $folder/$1/log.jsonl ]]; then steps_of "$1" | tail -n 1; fi
+  if [[ -f $folder/$1/metrics.jsonl ]]; then steps_of "$1" | tail -n 1; fi
 }
-has_checkpoint() { compgen -G "$folder/broken/checkpoints/*" >/dev/null; }
+has_checkpoint() { [[ -e $folder/broken/checkpoints/latest ]]; }
 beyond() { [[ $(steps_done broken) -gt $1 ]]; }
 noticed() { grep -q 'starting again' "$folder/node0.log"; }
 resumed() { grep -q 'going on from' "$folder/node0.log"; }
@@ -148,9 +148,9 @@ wait_until 'the run to go on' resumed
 say "$(grep 'going on from' "$folder/node0.log" | head -n 1)"
 wait_for_both
 
-if [[ -n $(steps_of broken | sort -n | uniq -d) ]]; then die 'log.jsonl has steps twice'; fi
+if [[ -n $(steps_of broken | sort -n | uniq -d) ]]; then die 'metrics.jsonl has steps twice'; fi
 total=$(steps_done broken)
-(($(steps_of broken | wc -l) == total)) || die "log.jsonl has $(steps_of broken | wc -l) steps of $total"
+(($(steps_of broken | wc -l) == total)) || die "metrics.jsonl has $(steps_of broken | wc -l) steps of $total"
 
 say 'the same run undisturbed'
 start 0 whole

@@ -43,6 +43,7 @@ std::unique_ptr<Communicator> join_the_others(const RankEnvironment& ranks, cons
   // A store that outlives the ranks still holds what they said in the life before.
   if (ranks.store_is_hosted) group.store_prefix = concat("/", ranks.restart_count);
   group.device = device;
+  group.silence_seconds = static_cast<double>(ranks.silence_seconds);
   return make_process_group(group);
 }
 
@@ -67,6 +68,8 @@ void run(const Options& options) {
   std::signal(SIGTERM, ask_to_stop);
   std::signal(SIGUSR1, ask_to_stop);
   std::signal(SIGUSR2, ask_to_stop);
+  // A file that may not grow any more is an error like a full disk, not a reason to die without a word.
+  std::signal(SIGXFSZ, SIG_IGN);
   const c10::Device device = parse_device(options.device, ranks.local_rank);
   if (ranks.rank != 0) set_log_level(LogLevel::quiet);
   const auto group = join_the_others(ranks, device);

@@ -100,6 +100,17 @@ void put_in_place(const fs::path& part, const fs::path& place) {
   fs::remove_all(old, error);
 }
 
+/// What killed runs have left half written.
+void remove_unfinished(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> found;
+  for (const auto& entry : fs::directory_iterator(folder, error)) {
+    const std::string name = entry.path().filename().string();
+    if (starts_with(name, "step-") && ends_with(name, ".part")) found.push_back(entry.path());
+  }
+  for (const auto& path : found) fs::remove_all(path, error);
+}
+
 void remove_old(const fs::path& run, int64_t keep_last) {
   std::error_code error;
   const fs::path best = fs::read_symlink(run / "checkpoints" / "best", error).filename();
@@ -153,6 +164,7 @@ void CheckpointWriter::write_now(const CheckpointContent& content) {
       if (!content.sharded) return;
       while (!communicator_.wait_for(key + "/begun", 1)) {
         if (abandoned_) fail("the run has failed");
+        if (communicator_.wait_for(key + "/failed", 0)) fail("the first rank could not begin it");
       }
       try {
         write_safetensors(part / checkpoint::optimizer_file(rank, ranks), content.optimizer);
@@ -163,8 +175,13 @@ void CheckpointWriter::write_now(const CheckpointContent& content) {
       communicator_.post(concat(key, "/", rank), "written");
       return;
     }
-    try {
+    const auto give_up = [&] {
+      // Half a checkpoint is of no use, and what it takes up may be what is missing.
       fs::remove_all(part, error);
+      if (ranks > 1) communicator_.post(key + "/failed", "0");
+    };
+    try {
+      checkpoint::remove_unfinished(folder);
       fs::create_directories(part, error);
       if (error) fail("cannot make the folder: ", error.message());
       communicator_.post(key + "/begun", "");
@@ -186,11 +203,10 @@ void CheckpointWriter::write_now(const CheckpointContent& content) {
       if (content.best) checkpoint::point(folder / "best", name);
       checkpoint::remove_old(run_, keep_last_);
     } catch (const fs::filesystem_error& problem) {
-      fs::remove_all(part, error);
+      give_up();
       fail(problem.code().message());
     } catch (const Error&) {
-      // Half a checkpoint is of no use, and what it takes up may be what is missing.
-      fs::remove_all(part, error);
+      give_up();
       throw;
     }
   });

@@ -42,7 +42,8 @@ class CheckpointWriter {
   ~CheckpointWriter();
 
   /// Writes now, or begins to and returns (after the one before is done). A checkpoint that cannot be written (disk full)
-  /// leaves those before it as they were and is a warning if it was written in the background, an Error otherwise.
+  /// leaves those before it as they were and is a warning if it was written in the background, an Error otherwise. If one rank
+  /// cannot write its share, the others learn of it.
   void write(CheckpointContent content, bool in_background);
   /// Waits for what is being written. True if the last checkpoint that was asked for is there.
   bool wait();

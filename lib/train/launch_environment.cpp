@@ -247,28 +247,38 @@ std::string first_slurm_host(const std::string& node_list) {
   return host;
 }
 
-RankEnvironment read_launch_environment(const GetVariable& get) {
-  const launch_environment::Variables variables(get);
-  if (variables.has("RANK") && variables.has("WORLD_SIZE")) return launch_environment::of_torchrun(variables);
+namespace launch_environment {
+
+RankEnvironment of_any(const Variables& variables) {
+  if (variables.has("RANK") && variables.has("WORLD_SIZE")) return of_torchrun(variables);
   std::optional<RankEnvironment> out;
-  const auto slurm = [&] { return launch_environment::of_slurm(variables); };
+  const auto slurm = [&] { return of_slurm(variables); };
   // mpirun inside a Slurm job starts its helpers by srun, whose variables its processes inherit.
   if (variables.has("OMPI_COMM_WORLD_RANK") || variables.has("OMPI_COMM_WORLD_SIZE")) {
-    out = launch_environment::of_openmpi(variables);
+    out = of_openmpi(variables);
   } else if (variables.has("PMI_RANK") && variables.has("PMI_SIZE")) {
     const auto rank = variables.number("SLURM_PROCID"), size = variables.number("SLURM_NTASKS");
     // srun speaks PMI too, and its own variables say more.
     const bool is_srun = variables.has("SLURM_STEP_ID") && rank == variables.number("PMI_RANK") && size == variables.number("PMI_SIZE");
-    out = is_srun ? slurm() : launch_environment::of_mpich(variables);
+    out = is_srun ? slurm() : of_mpich(variables);
   } else {
     out = slurm();
   }
   if (out) {
-    launch_environment::check_agrees(variables, *out);
+    check_agrees(variables, *out);
     return *out;
   }
-  if (variables.has("RANK") || variables.has("WORLD_SIZE")) return launch_environment::of_torchrun(variables);  // says what is missing
+  if (variables.has("RANK") || variables.has("WORLD_SIZE")) return of_torchrun(variables);  // says what is missing
   return {};
+}
+
+}  // namespace launch_environment
+
+RankEnvironment read_launch_environment(const GetVariable& get) {
+  const launch_environment::Variables variables(get);
+  RankEnvironment out = launch_environment::of_any(variables);
+  out.silence_seconds = variables.number("VLM_SILENCE_SECONDS", 1).value_or(out.silence_seconds);
+  return out;
 }
 
 RankEnvironment read_launch_environment() {

@@ -8,7 +8,7 @@
 /// - MPICH's mpiexec (Hydra): PMI_RANK, PMI_SIZE, MPI_LOCALRANKID, MPI_LOCALNRANKS
 /// - Slurm's srun: SLURM_PROCID, SLURM_NTASKS, SLURM_LOCALID, SLURM_NODEID and the list of nodes. A batch script that is not
 ///   run by srun (SLURM_STEP_ID is absent) is one process, as is a step of one task.
-/// MASTER_ADDR and MASTER_PORT hold under each of them.
+/// MASTER_ADDR and MASTER_PORT hold under each of them, as does VLM_SILENCE_SECONDS.
 
 #include <cstdint>
 #include <functional>
@@ -25,6 +25,7 @@ struct RankEnvironment {
   bool store_is_hosted = false;  ///< the launcher serves the TCPStore at that address already: rank 0 must not listen
   std::string launcher;          ///< "torchrun", "vlm launch", "openmpi", "mpich", "slurm"; "" where nothing has started us
   int64_t restart_count = 0;     ///< how often the launcher has started the run before
+  int64_t silence_seconds = 60;  ///< a rank that has not been heard of for so long ends the others
 };
 
 /// The value of a variable, or nullptr, as std::getenv().

@@ -11,6 +11,7 @@
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -83,14 +84,17 @@ StorePtr open_store(const ProcessGroupOptions& options, bool listen) {
 }
 
 /// Beats for this rank, and notices when another one stops to. It has a connection of its own, so that nothing that the rest
-/// waits for holds it up.
+/// waits for holds it up. A rank 0 that is stopped rather than dead keeps its connections open and answers nothing, so a second
+/// thread, which never speaks to anybody, watches the first.
 class Watch {
  public:
   Watch(const ProcessGroupOptions& options, StorePtr store) : options_(options), store_(std::move(store)) {
     const std::string who = concat("rank ", options_.rank, " (host ", host_name(), ", process ", ::getpid(), ")");
     store_->set(concat("who/", options_.rank), bytes(who));
     beat("0");
+    reached_ = Clock::now();
     thread_ = std::thread([this] { run(); });
+    guard_ = std::thread([this] { guard(); });
   }
   ~Watch() {
     {
@@ -99,12 +103,19 @@ class Watch {
     }
     wake_.notify_all();
     thread_.join();
+    reached_ = Clock::now();
     try {
       beat("done");
       leave_together();
     } catch (const std::exception&) {
       // The store is gone, and with it everybody who would want to know.
     }
+    {
+      const std::lock_guard lock(mutex_);
+      left_ = true;
+    }
+    wake_.notify_all();
+    guard_.join();
   }
 
   /// Called when a call to other ranks has failed: who is missing, or "" if nobody is known to be.
@@ -132,23 +143,33 @@ class Watch {
   void leave_together() {
     if (options_.rank != 0 || options_.store_is_hosted) return;
     const auto begin = Clock::now();
-    for (int64_t r = 1; r < options_.world_size && seconds_since(begin) < 5; ++r) {
-      while (seconds_since(begin) < 5 && text(store_->get(concat("beat/", r))) != "done" && lost_.empty()) {
+    // A lost rank never comes, but the others are to read here who it was before they find rank 0 gone.
+    const auto waits = [&] { return seconds_since(begin) < (lost_rank() ? 2 : 5); };
+    for (int64_t r = 1; r < options_.world_size && waits(); ++r) {
+      while (waits() && text(store_->get(concat("beat/", r))) != "done") {
         std::this_thread::sleep_for(std::chrono::milliseconds(20));
       }
     }
   }
 
+  bool lost_rank() {
+    const std::lock_guard lock(mutex_);
+    return !lost_.empty();
+  }
+
   void run() {
     std::vector<std::string> last(static_cast<size_t>(options_.world_size));
     std::vector<Clock::time_point> heard(static_cast<size_t>(options_.world_size), Clock::now());
-    auto reached = Clock::now(), found = Clock::time_point();
+    auto awake = Clock::now();
     for (int64_t count = 1;; ++count) {
       {
         std::unique_lock lock(mutex_);
         wake_.wait_for(lock, std::chrono::milliseconds(500), [this] { return stop_; });
         if (stop_) return;
       }
+      // Who was stopped itself (Ctrl-Z) has not heard anybody for so long, and that is not their fault.
+      if (seconds_since(awake) > 5) std::fill(heard.begin(), heard.end(), Clock::now());
+      awake = Clock::now();
       try {
         beat(std::to_string(count));
         const std::lock_guard lock(store_mutex_);
@@ -172,14 +193,32 @@ class Watch {
         } else if (store_->check({"lost"})) {
           note(text(store_->get("lost")));
         }
-        reached = Clock::now();
+        reached_ = Clock::now();
       } catch (const std::exception&) {
-        if (ask_ || seconds_since(reached) > 5) note(concat("rank 0 at ", options_.master_addr, " has ended or cannot be reached"));
+        if (ask_ || seconds_since(reached_) > 5) note(concat("rank 0 at ", options_.master_addr, " has ended or cannot be reached"));
+      }
+    }
+  }
+
+  void guard() {
+    auto awake = Clock::now(), found = Clock::time_point();
+    // Who computes may still come to a call that fails and says so better.
+    const double patience = std::clamp(options_.silence_seconds / 4, 2.0, 15.0);
+    while (true) {
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait_for(lock, std::chrono::milliseconds(500), [this] { return left_; });
+        if (left_) return;
+      }
+      if (seconds_since(awake) > 5) reached_ = Clock::now();
+      awake = Clock::now();
+      if (seconds_since(reached_) > options_.silence_seconds) {
+        note(concat("rank 0 at ", options_.master_addr, " has not answered for ", options_.silence_seconds, " s"));
       }
       const std::lock_guard lock(mutex_);
       if (lost_.empty()) continue;
       if (found == Clock::time_point()) found = Clock::now();
-      if (seconds_since(found) > (reported_ ? 60 : 15)) {
+      if (seconds_since(found) > (reported_ ? 60 : patience)) {
         log_warning(lost_, "; rank ", options_.rank, " waits for it in vain and ends. Started again, the run goes on from its last checkpoint");
         std::_Exit(static_cast<int>(ExitCode::failed));
       }
@@ -197,9 +236,10 @@ class Watch {
   std::mutex mutex_, store_mutex_;
   std::condition_variable wake_, known_;
   std::atomic<bool> ask_{false};
-  bool stop_ = false, reported_ = false;
+  bool stop_ = false, left_ = false, reported_ = false;
+  std::atomic<Clock::time_point> reached_;  ///< when the store has last answered
   std::string lost_;
-  std::thread thread_;
+  std::thread thread_, guard_;
 };
 
 class Group : public Communicator {
@@ -246,7 +286,7 @@ class Group : public Communicator {
   Tensor all_gather(const Tensor& tensor) override {
     return guarded([&] {
       std::vector<int64_t> shape = tensor.sizes().vec();
-      if (shape.empty()) shape = {1};
+      if (shape.empty()) shape.push_back(1);
       std::vector<Tensor> inputs = {tensor.detach().reshape(shape).contiguous()};
       shape[0] *= size();
       Tensor all = at::empty(shape, tensor.options().requires_grad(false));

@@ -18,7 +18,7 @@ struct ProcessGroupOptions {
   std::string store_prefix;          ///< tells one start of a run from the next on the same store
   c10::Device device = c10::kCPU;    ///< of this rank; tensors on a GPU travel by NCCL
   double connect_seconds = 300;      ///< how long ranks wait for each other at the start
-  double silence_seconds = 60;       ///< a rank that has not been heard of for so long ends the others
+  double silence_seconds = 60;       ///< a rank that has not been heard of for so long (a stopped process, a dead node) ends the others
 };
 
 /// Throws an Error that says who could not be reached. While it exists, a rank that dies makes calls on the others throw an

@@ -1,5 +1,8 @@
 #include "vlm/train/run_log.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <cerrno>
 #include <chrono>
 #include <cmath>
@@ -7,6 +10,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/core/json.h"
+#include "vlm/core/log.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/train/event_file.h"
 
@@ -52,13 +56,18 @@ RunLog::RunLog(const std::filesystem::path& run, int64_t from_step, const RunLog
       kept << line << "\n";
     }
   });
-  out_.open(file_, std::ios::app);
-  if (!out_) fail("cannot write ", file_.string(), ": ", std::strerror(errno));
+  descriptor_ = ::open(file_.c_str(), O_WRONLY | O_CLOEXEC);
+  if (descriptor_ < 0) fail("cannot write ", file_.string(), ": ", std::strerror(errno));
+  size_ = static_cast<int64_t>(std::filesystem::file_size(file_));
   // TensorBoard drops the step that a session starts with, too, and that one is kept here.
   if (options.tensorboard) events_ = std::make_unique<EventFile>(run / "tensorboard", from_step > 0 ? from_step + 1 : 0);
 }
 
-RunLog::~RunLog() = default;
+RunLog::~RunLog() {
+  if (!write_kept()) log_warning("the last lines of ", file_.string(), " could not be written and are missing there");
+  if (dropped_ > 0) log_warning(dropped_, " lines of ", file_.string(), " are missing");
+  ::close(descriptor_);
+}
 
 void RunLog::step(const nlohmann::ordered_json& entry) {
   using namespace run_log;
@@ -69,7 +78,7 @@ void RunLog::step(const nlohmann::ordered_json& entry) {
   for (const auto& [key, value] : entry.items()) {
     if (key != "step" && key != "time") append_scalars(scalars, key == "losses" ? "loss" : key, value);
   }
-  events_->scalars(step, scalars);
+  to_events([&](EventFile& events) { events.scalars(step, scalars); });
 }
 
 void RunLog::evaluation(const nlohmann::ordered_json& entry) {
@@ -82,11 +91,11 @@ void RunLog::evaluation(const nlohmann::ordered_json& entry) {
   if (!events_ || !entry.contains("metrics")) return;
   std::vector<std::pair<std::string, double>> scalars;
   append_scalars(scalars, name == "validation" ? "eval" : "eval/" + name, entry["metrics"]);
-  events_->scalars(step, scalars);
+  to_events([&](EventFile& events) { events.scalars(step, scalars); });
 }
 
 void RunLog::text(const std::string& tag, int64_t step, const std::string& markdown) {
-  if (events_) events_->text(step, tag, markdown);
+  to_events([&](EventFile& events) { events.text(step, tag, markdown); });
 }
 
 void RunLog::write(nlohmann::ordered_json entry) {
@@ -94,9 +103,49 @@ void RunLog::write(nlohmann::ordered_json entry) {
     const double now = std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
     entry["time"] = std::round(now * 1000) / 1000;
   }
-  out_ << entry.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
-  out_.flush();
-  if (!out_) fail("cannot write ", file_.string(), ": ", std::strerror(errno ? errno : EIO));
+  constexpr size_t most_kept = 64 << 20;
+  const std::string line = entry.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  if (kept_.size() + line.size() <= most_kept) {
+    kept_ += line;
+  } else {
+    dropped_ += 1;
+  }
+  if (write_kept()) {
+    if (warned_) log_info(file_.string(), " can be written again");
+    warned_ = false;
+  } else if (!warned_) {
+    warned_ = true;
+    log_warning("cannot write ", file_.string(), ": ", std::strerror(errno), "; training goes on, and what is missing there is tried again");
+  }
+}
+
+bool RunLog::write_kept() {
+  size_t done = 0;
+  while (done < kept_.size()) {
+    const ssize_t n = ::pwrite(descriptor_, kept_.data() + done, kept_.size() - done, static_cast<off_t>(size_) + static_cast<off_t>(done));
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) {
+      const int error = n == 0 ? ENOSPC : errno;
+      // Half a line is taken back, so that the file can be read in the meantime.
+      [[maybe_unused]] const int cut = ::ftruncate(descriptor_, static_cast<off_t>(size_));
+      errno = error;
+      return false;
+    }
+    done += static_cast<size_t>(n);
+  }
+  size_ += static_cast<int64_t>(kept_.size());
+  kept_.clear();
+  return true;
+}
+
+void RunLog::to_events(const std::function<void(EventFile&)>& write) {
+  if (!events_) return;
+  try {
+    write(*events_);
+  } catch (const Error& error) {
+    log_warning(error.what(), "; training goes on, and TensorBoard shows it up to here");
+    events_.reset();
+  }
 }
 
 }  // namespace vlm

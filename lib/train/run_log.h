@@ -6,14 +6,16 @@
 ///     an evaluation {"step": 36, "epoch": 1, "eval": "validation", "metrics": {"mean_recall": 0.1, …}, "report": {…}}
 ///   RUN/tensorboard     the same numbers for TensorBoard: `loss`, `loss/NAME`, `lr`, …, `eval/NAME`
 ///
-/// Every line is on its way to the disk before the call returns. `vlm report RUN…` makes a page of it.
+/// Every line is on its way to the disk before the call returns. A full disk is no reason to stop training: lines that cannot be
+/// written are kept and written when that is possible again, which a warning says. `vlm report RUN…` makes a page of it all.
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
+#include <functional>
 #include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <set>
+#include <string>
 #include <string>
 #include <utility>
 
@@ -31,6 +33,8 @@ class RunLog {
   /// new run, of which nothing is kept. Throws an Error if the folder cannot be written.
   RunLog(const std::filesystem::path& run, int64_t from_step, const RunLogOptions& options = {});
   ~RunLog();
+  RunLog(const RunLog&) = delete;
+  RunLog& operator=(const RunLog&) = delete;
 
   /// `entry` has a "step". Its numbers are scalars of TensorBoard, those of an object ("losses") under the object's name
   /// ("loss/…" for "losses"). A "time" (seconds since 1970) is added where there is none.
@@ -43,9 +47,16 @@ class RunLog {
 
  private:
   void write(nlohmann::ordered_json entry);
+  bool write_kept();
+  /// TensorBoard's file ends where it cannot be written: what comes after half a record cannot be read.
+  void to_events(const std::function<void(EventFile&)>& write);
 
   std::filesystem::path file_;
-  std::ofstream out_;
+  int descriptor_ = -1;
+  int64_t size_ = 0;       ///< bytes of whole lines in the file
+  std::string kept_;       ///< lines that are not in the file yet
+  int64_t dropped_ = 0;    ///< lines that there was no room for in memory either
+  bool warned_ = false;
   std::set<std::pair<int64_t, std::string>> evaluated_;
   std::unique_ptr<EventFile> events_;
 };

@@ -11,7 +11,8 @@
 namespace vlm {
 
 /// Elementwise optimisers share all parameters as one flat stretch of numbers; the others, parameter by parameter. On one
-/// rank it is the optimiser itself. The result of a step equals the unshared one's.
+/// rank it is the optimiser itself. The result of a step is the unshared one's, but for the last bit of the few elements at the
+/// ends of a share, which vector instructions leave to others.
 std::unique_ptr<Optimizer> make_sharded_optimizer(std::vector<OptimizedParameter> parameters, const OptimizerOptions& options,
                                                   Communicator& communicator);
 

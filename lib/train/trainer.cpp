@@ -17,6 +17,7 @@
 #include "vlm/core/strings.h"
 #include "vlm/infer/save_model.h"
 #include "vlm/io/atomic_file.h"
+#include "vlm/io/crc32c.h"
 #include "vlm/io/safetensors.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/models/snapshot.h"
@@ -63,6 +64,7 @@ class Run {
     evaluation_ = recipe_.eval.name.empty() ? objectives_[0].objective->evaluation() : recipe_.eval.name;
     step_maker_ = std::make_unique<TrainingStep>(recipe_, setup_, objectives_, group_);
     total_steps_ = data_->total_steps();
+    check_that_all_see_the_same();
     if (!resume_from_.empty()) resume();
   }
 
@@ -111,11 +113,12 @@ class Run {
       if (step_ == total_steps_ || stopped_early) break;
       const Wishes wishes = agree();
       if (wishes.stop) return stop_here(bar);
-      if (wishes.save && step_ > saved_at_) save(false, recipe_.train.save_in_background);
+      if (wishes.save && step_ > saved_at_) save(false, recipe_.train.save_in_background, false);
     }
     if (group_.is_first()) bar.finish();
+    data_->finish();
     if (evaluated_at_ != step_) evaluate();
-    if (saved_at_ != step_) save(improved_at_ == step_, false);
+    if (saved_at_ != step_) save(improved_at_ == step_, false, true);
     if (!writer_->wait()) fail("the last checkpoint could not be written; see the warning above");
     result.finished = true;
     result.stopped_early = stopped_early && step_ < total_steps_;
@@ -158,6 +161,31 @@ class Run {
     return found;
   }
 
+  /// Ranks that read other shards or another recipe would wait for each other for ever, or learn nonsense.
+  void check_that_all_see_the_same() {
+    if (group_.size() == 1) return;
+    nlohmann::ordered_json recipe = to_json(recipe_);
+    // Each node may have its own copy of the files somewhere else.
+    recipe.erase("out");
+    recipe["data"].erase("val");
+    for (const char* key : {"init", "tokenizer"}) recipe["model"].erase(key);
+    recipe["data"]["train"].erase("path");
+    if (recipe["data"].contains("mix") && recipe["data"]["mix"].is_object()) {
+      for (auto& part : recipe["data"]["mix"]) part.erase("path");
+    }
+    std::string seen = recipe.dump();
+    for (const auto& source : data_->sources()) seen += concat(" ", source->sizes_hash());
+    const auto hashes = group_.all_gather_number(static_cast<double>(crc32c(seen)));
+    const auto samples = group_.all_gather_number(static_cast<double>(data_->samples()));
+    for (size_t r = 1; r < hashes.size(); ++r) {
+      if (samples[r] != samples[0]) {
+        fail_usage("rank ", r, " sees ", static_cast<int64_t>(samples[r]), " samples, rank 0 sees ", static_cast<int64_t>(samples[0]),
+                   "; all nodes need the same shards");
+      }
+      if (hashes[r] != hashes[0]) fail_usage("rank ", r, " has another recipe or other shards than rank 0; all ranks are started with the same command");
+    }
+  }
+
   void say_what_comes() const {
     int64_t parameters = 0, all = 0;
     for (const auto& [name, tensor] : setup_.trained) parameters += tensor.numel();
@@ -182,7 +210,7 @@ class Run {
   }
 
   TrainResult stop_here(Progress& bar) {
-    if (saved_at_ != step_) save(improved_at_ == step_, false);
+    if (saved_at_ != step_) save(improved_at_ == step_, false, true);
     if (!writer_->wait()) fail("the checkpoint could not be written; see the warning above");
     if (group_.is_first()) bar.finish();
     group_.barrier();
@@ -270,12 +298,13 @@ class Run {
     in_a_row_ = made.skipped ? in_a_row_ + 1 : 0;
     if (!made.skipped) return;
     skipped_ += 1;
-    const std::string what = concat("step ", step_, ": ", std::isfinite(made.loss) ? "the gradient" : "the loss", " is no number (samples ", made.keys, ")");
+    const std::string where = made.keys.empty() ? " on another rank" : concat(" (samples ", made.keys, ")");
+    const std::string what = concat("step ", step_, ": ", std::isfinite(made.loss) ? "the gradient" : "the loss", " is no number", where);
     if (in_a_row_ >= std::max<int64_t>(1, recipe_.train.nan_limit)) {
       fail(what, ", ", in_a_row_, " steps in a row; look at these samples, or try a smaller train.lr or train.grad_clip_norm=1. "
            "The last checkpoint is untouched");
     }
-    if (group_.is_first()) log_warning(what, "; the step was skipped");
+    if (group_.is_first() || (!made.keys.empty() && !std::isfinite(made.loss))) log_warning(what, "; the step was skipped");
   }
 
   void show(Progress& bar, const StepResult& made, double rate, double waited) {
@@ -318,7 +347,7 @@ class Run {
       stop = early_stop_due();
     }
     const bool improved = train.keep_best && improved_at_ == step_;
-    if (save_now || last || improved || stop) save(improved, train.save_in_background && !last);
+    if (save_now || last || improved || stop) save(improved, train.save_in_background && !last, last || stop);
     return stop;
   }
 
@@ -347,7 +376,11 @@ class Run {
       entry["metrics"] = found.metrics;
       entry["report"] = found.report;
       log_->evaluation(entry);
-      write_samples(out_, step_, "validation", found);
+      try {
+        write_samples(out_, step_, "validation", found);
+      } catch (const Error& error) {
+        log_warning(error.what(), "; training goes on without these examples");
+      }
       std::string when = concat("step ", step_);
       if (data_->steps_per_epoch() > 0) when = concat("epoch ", data_->epoch() + 1);
       log_info(when, ": loss ", std::lround(1000 * recent_loss()) / 1000.0, ", validation ", found.headline);
@@ -377,7 +410,8 @@ class Run {
   /// The weights to be used: the average where there is one.
   std::unique_ptr<Model> final_model() const { return snapshot_of(*setup_.model, step_maker_->ema() ? step_maker_->ema()->state() : TensorMap()); }
 
-  void save(bool best, bool in_background) {
+  /// `must`: it is the last one, and the run fails without it.
+  void save(bool best, bool in_background, bool must) {
     CheckpointContent content;
     content.step = step_;
     content.best = best;
@@ -407,7 +441,13 @@ class Run {
                          {"step_state", step_maker_->state()}};
       if (best_) content.trainer["best"] = *best_;
     }
-    writer_->write(std::move(content), in_background);
+    try {
+      writer_->write(std::move(content), in_background);
+    } catch (const Error& error) {
+      // The last one is what the run is for; before it there is still time for somebody to make room.
+      if (must) throw;
+      log_warning(error.what(), "; training goes on, and the checkpoints before it are as they were");
+    }
     saved_at_ = step_;
     last_save_ = Clock::now();
   }

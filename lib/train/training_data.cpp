@@ -157,8 +157,7 @@ std::vector<StepBatch> TrainingData::next() {
     return out;
   }
   if (epoch_ended_) {
-    Batch none;
-    loader_->next(none);  // reports what was skipped, and fails if that was too much
+    finish();
     start_epoch(epoch_ + 1);
   }
   for (int64_t n = 0; n < accumulate_ && left_ > 0; ++n) {
@@ -171,6 +170,11 @@ std::vector<StepBatch> TrainingData::next() {
   last_.emplace();
   last_->ticket = out.back().batch.ticket;
   return out;
+}
+
+void TrainingData::finish() {
+  Batch none;
+  if (loader_ && epoch_ended_) loader_->next(none);  // what is behind the last batch is the report
 }
 
 void TrainingData::mark_used() {

@@ -51,6 +51,8 @@ class TrainingData {
   std::vector<StepBatch> next();
   /// The batches that next() gave last have been used.
   void mark_used();
+  /// At the end of the run: reports what the last epoch has skipped, and fails if that was too much.
+  void finish();
   /// True if the step that was used last was the last one of an epoch.
   bool epoch_ended() const { return epoch_ended_; }
   /// The epoch that the last step belonged to, or the next one belongs to; a mix counts none.

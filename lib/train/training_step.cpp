@@ -62,7 +62,7 @@ struct TrainingStep::Terms {
   std::vector<std::string> names;
   std::vector<Tensor> values;
   std::vector<double> counts, total_counts, means;
-  bool finite = true;
+  bool finite = true, finite_here = true;
 };
 
 TrainingStep::TrainingStep(const Recipe& recipe, const ModelSetup& setup, const std::vector<RunObjective>& objectives, Communicator& communicator)
@@ -103,6 +103,7 @@ TrainingStep::Terms TrainingStep::forward(const StepBatch& entry, const std::str
     const double value = terms.values[i].item<double>();
     if (terms.counts[i] > 0 && !std::isfinite(value)) {
       sums[2 * n] = 1;
+      terms.finite_here = false;
       continue;
     }
     sums[i] = terms.counts[i];
@@ -157,7 +158,7 @@ StepResult TrainingStep::run(const std::vector<StepBatch>& batches, const Traini
     if (!terms.finite) {
       result.skipped = true;
       result.loss = std::numeric_limits<double>::quiet_NaN();
-      result.keys = training_step::some_keys({batches.begin() + static_cast<int64_t>(b), batches.begin() + static_cast<int64_t>(b) + 1});
+      if (!terms.finite_here) result.keys = training_step::some_keys({batches.begin() + static_cast<int64_t>(b), batches.begin() + static_cast<int64_t>(b) + 1});
       clear_gradients(setup_.trained);
       return result;
     }

@@ -23,7 +23,7 @@ struct StepResult {
   int64_t samples = 0;                                  ///< on all ranks
   bool skipped = false;                                 ///< loss or gradient was no number: nothing was changed
   bool empty = false;                                   ///< a rank had no sample that could be used: nothing was changed
-  std::string keys;                                     ///< samples of this rank, if skipped
+  std::string keys;                                     ///< if skipped: samples of this rank, if its own loss was no number or nobody's was
 };
 
 class TrainingStep {

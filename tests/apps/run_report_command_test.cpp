@@ -39,7 +39,7 @@ nlohmann::json data_of(const std::string& page) {
 }  // namespace run_report_command_test
 
 TEST(ReportCommand, TwoRunsBecomeOnePageThatNeedsNothingFromOutside) {
-  using namespace run_report_command_test;
+  using run_report_command_test::run;
   const testing::TemporaryFolder folder;
   for (const char* name : {"x/first", "x/second"}) {
     write_file_atomically(folder / name / "metrics.jsonl", R"({"step":1,"epoch":0,"loss":5.25,"lr":1e-3})" "\n"
@@ -53,7 +53,7 @@ TEST(ReportCommand, TwoRunsBecomeOnePageThatNeedsNothingFromOutside) {
   const std::string page = read_file(out);
   EXPECT_NE(page.find("<title>A &amp; B</title>"), std::string::npos);
   for (const char* outside : {"src=\"http", "href=", "@import", "fetch("}) EXPECT_EQ(page.find(outside), std::string::npos) << outside;
-  const auto data = data_of(page);
+  const auto data = run_report_command_test::data_of(page);
   ASSERT_EQ(data.at("runs").size(), 2u);
   EXPECT_EQ(data["runs"][0].at("name"), "first");
   EXPECT_EQ(data["runs"][1].at("name"), "second");
@@ -64,7 +64,7 @@ TEST(ReportCommand, TwoRunsBecomeOnePageThatNeedsNothingFromOutside) {
 }
 
 TEST(ReportCommand, AFolderThatIsNoRunIsNamed) {
-  using namespace run_report_command_test;
+  using run_report_command_test::run;
   const testing::TemporaryFolder folder;
   const auto outcome = run_vlm("report " + folder.path().string() + " --out " + (folder / "page.html").string());
   EXPECT_EQ(outcome.code, 2);
@@ -73,7 +73,7 @@ TEST(ReportCommand, AFolderThatIsNoRunIsNamed) {
 }
 
 TEST(TrainPlanCommand, SaysWhatARecipeCostsWithoutWritingAnything) {
-  using namespace run_report_command_test;
+  using run_report_command_test::run;
   const testing::TemporaryFolder folder;
   const std::string root = folder.path().string();
   ASSERT_EQ(run_vlm("data make scenes --out " + root + "/scenes --count 60 --seed 2").code, 0);

@@ -6,6 +6,7 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/linspace.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/sin.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
@@ -23,6 +24,8 @@ namespace optimizer_test {
 
 const std::vector<std::string> elementwise = {"adamw", "adam", "adam_fairseq", "sgd", "lion"};
 const std::vector<std::string> whole = {"lamb", "adafactor"};
+
+Tensor leaf_of_waves(int64_t elements) { return at::sin(at::linspace(0, 30, elements)).requires_grad_(); }
 
 Tensor leaf(const Tensor& value) { return value.clone().requires_grad_(); }
 
@@ -310,6 +313,32 @@ TEST(ClipGradients, ScalesToTheLargestNormAndReturnsTheOneBefore) {
   clear_gradients(parameters);
   EXPECT_FALSE(a.grad().defined());
   EXPECT_EQ(clip_gradients(parameters, 1.0), 0);
+}
+
+TEST(Optimizer, AShareIsUpdatedAsTheWholeButForTheLastBitAtItsEnds) {
+  const Tensor whole = optimizer_test::leaf_of_waves(1000), shared = optimizer_test::leaf_of_waves(1000);
+  const auto options = OptimizerOptions{.name = "adamw"};
+  const auto alone = make_optimizer({{.name = "w", .parameter = whole, .weight_decay = 0.1}}, options);
+  std::vector<std::unique_ptr<Optimizer>> shares;
+  for (const auto& [begin, end] : {std::pair{0, 334}, std::pair{334, 668}, std::pair{668, 1000}}) {
+    shares.push_back(make_optimizer({{.name = "w", .parameter = shared, .weight_decay = 0.1, .begin = begin, .end = end}}, options));
+  }
+  for (int step = 0; step < 20; ++step) {
+    const Tensor gradient = at::sin(at::linspace(1, 400 + step, 1000));
+    whole.mutable_grad() = gradient;
+    shared.mutable_grad() = gradient;
+    alone->step(1e-3);
+    for (const auto& share : shares) share->step(1e-3);
+  }
+  const float *a = whole.const_data_ptr<float>(), *b = shared.const_data_ptr<float>();
+  for (int64_t n = 0; n < 1000; ++n) {
+    const bool at_an_end = (n % 334) >= 334 - 16 || n >= 1000 - 16;
+    if (at_an_end) {
+      EXPECT_NEAR(a[n], b[n], 1e-6) << n;
+    } else {
+      EXPECT_EQ(a[n], b[n]) << n;
+    }
+  }
 }
 
 }  // namespace vlm

@@ -1,6 +1,9 @@
 #include "vlm/train/run_log.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <bit>
 #include <cstring>
@@ -187,6 +190,33 @@ TEST(RunLog, AnEntryWithoutAStepIsRefused) {
   RunLog log(run.path(), 0, RunLogOptions{.tensorboard = false});
   EXPECT_THROW(log.step({{"loss", 1}}), Error);
   EXPECT_FALSE(std::filesystem::exists(run / "tensorboard"));
+}
+
+TEST(RunLog, LinesThatAFullDiskRefusesAreWrittenWhenThereIsRoomAgain) {
+  const testing::TemporaryFolder run;
+  // In a process of its own, since the limit holds for all that a process writes.
+  EXPECT_EXIT(
+      {
+        ::signal(SIGXFSZ, SIG_IGN);
+        rlimit limit{};
+        ::getrlimit(RLIMIT_FSIZE, &limit);
+        const rlimit unlimited = limit;
+        RunLog log(run.path(), 0, RunLogOptions{.tensorboard = false});
+        auto first = run_log_test::step(1, 3);
+        first["note"] = std::string(2000, 'x');  // what the process says must fit in, too
+        log.step(first);
+        limit.rlim_cur = std::filesystem::file_size(run / "metrics.jsonl") + 20;
+        ::setrlimit(RLIMIT_FSIZE, &limit);
+        for (int64_t step = 2; step < 5; ++step) log.step(run_log_test::step(step, 2));
+        const bool whole_lines = run_log_test::lines_of(run / "metrics.jsonl").size() == 1 && read_file(run / "metrics.jsonl").back() == '\n';
+        ::setrlimit(RLIMIT_FSIZE, &unlimited);
+        log.step(run_log_test::step(5, 1));
+        ::_exit(whole_lines ? 0 : 1);
+      },
+      ::testing::ExitedWithCode(0), "cannot write .*metrics.jsonl");
+  const auto lines = run_log_test::lines_of(run / "metrics.jsonl");
+  ASSERT_EQ(lines.size(), 5u);
+  for (size_t n = 0; n < lines.size(); ++n) EXPECT_EQ(lines[n].at("step"), n + 1);
 }
 
 }  // namespace vlm
