@@ -17,17 +17,27 @@ namespace fs = std::filesystem;
 
 namespace model_setup {
 
+/// The name in `weights` of what a model calls `name`, or "". A CoCa's text tower lies under "text."; a CLIP's, from which it
+/// may come, at the top.
+std::string source_name(const TensorMap& weights, const std::string& name) {
+  if (weights.count(name)) return name;
+  const std::string tower = "text.";
+  if (name.rfind(tower, 0) == 0 && weights.count(name.substr(tower.size()))) return name.substr(tower.size());
+  return "";
+}
+
 /// A model of the recipe's architecture with the weights of another one, which may lack what `init_new` allows.
 std::shared_ptr<Model> grown_from(const ModelRecipe& recipe, uint64_t seed) {
   std::shared_ptr<Model> model = make_model(recipe.family, recipe.config, seed);
   const TensorMap weights = weights_of(*load_model(recipe.init).model);
   std::vector<NamedTensor> taken;
   std::vector<std::string> missing;
+  TensorMap used;
   for (const auto& entry : model->state()) {
-    const bool may_be_new = matches_any(recipe.init_new, entry.name);
-    if (weights.count(entry.name)) {
+    if (const std::string source = source_name(weights, entry.name); !source.empty()) {
       taken.push_back(entry);
-    } else if (!may_be_new) {
+      used[entry.name] = weights.at(source);
+    } else if (!matches_any(recipe.init_new, entry.name)) {
       missing.push_back(entry.name);
     }
   }
@@ -35,8 +45,6 @@ std::shared_ptr<Model> grown_from(const ModelRecipe& recipe, uint64_t seed) {
     fail_usage("model.init ", recipe.init, " lacks ", missing.size(), " weights that model.init_new does not allow to be new, the first '",
                missing[0], "'");
   }
-  TensorMap used;
-  for (const auto& entry : taken) used[entry.name] = weights.at(entry.name);
   load_state(taken, used, "model.init " + recipe.init);
   log_info("model.init: ", taken.size(), " weights from ", recipe.init, ", ", model->state().size() - taken.size(), " new; ",
            weights.size() - used.size(), " of the folder are not used");
