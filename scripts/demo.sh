@@ -1,27 +1,32 @@
 #!/usr/bin/env bash
-# ./dev demo [--scenes] [key=value …]
-# From nothing to a model that finds pictures: builds, fetches pictures that ship with Debian, turns them into a data set,
-# trains a small CLIP on them, measures it on pictures that it has never seen, and writes a page to look at:
-# demo/index.html. Where the pictures cannot be fetched (or with --scenes) it draws scenes and learns those.
-# key=value arguments change the recipe configs/tiny/clip_pictures.yaml, as train.epochs=30.
-# Some five minutes on two cores once built; everything goes below demo/, and a second run goes on where one was stopped.
+# ./dev demo [--scenes] [--full] [key=value …]
+# From nothing to models that find pictures and describe them: builds, fetches pictures that ship with Debian, turns them into a
+# data set, trains a small CLIP on them and a captioner on top of it, measures both on pictures that they have never seen, beside
+# what chance, an untrained model and copying from the nearest picture reach, and writes pages to look at: demo/index.html.
+# Where the pictures cannot be fetched (or with --scenes) it draws scenes and learns those.
+# Some ten minutes on two cores once built. --full trains both until they stop getting better, some twenty-five minutes.
+# key=value arguments change the recipe of the CLIP, configs/tiny/clip_pictures.yaml (--full: clip_pictures_full.yaml), as
+# train.epochs=20; those that begin with "caption." change the captioner's, configs/tiny/caption_pictures.yaml, as
+# caption.train.epochs=20. Everything goes below demo/, and a second run goes on where one was stopped.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 scenes=false
-overrides=()
+full=false
+overrides=() caption_overrides=()
 for argument in "$@"; do
   case $argument in
     --scenes) scenes=true ;;
+    --full) full=true ;;
+    caption.*=*) caption_overrides+=("${argument#caption.}") ;;
     *=*) overrides+=("$argument") ;;
-    *) die_usage "demo: cannot make sense of '$argument' (--scenes, or key=value for the recipe)" ;;
+    *) die_usage "demo: cannot make sense of '$argument' (--scenes, --full, or key=value for the recipe)" ;;
   esac
 done
 begin=$SECONDS
 out=demo
 data=$out/data
-run=$out/run
 mkdir -p "$data"
 
 # The pictures come down while the compiler works.
@@ -44,15 +49,21 @@ if [[ -n $fetching ]]; then
 fi
 built=$SECONDS
 vlm=$top/build/release/bin/vlm
+kind=pictures
+$scenes && kind=scenes
+if $full; then
+  clip_recipe=configs/tiny/clip_pictures_full.yaml caption_epochs=15 kind=$kind-full
+else
+  clip_recipe=configs/tiny/clip_pictures.yaml caption_epochs=8
+fi
+clip=$out/clip-$kind untrained=$out/untrained-$kind captioner=$out/captioner-$kind
 
 if $scenes; then
   timed "drawing captioned scenes" "$vlm" data make scenes --out "$data/scenes" --count 5000 --seed 1
   train=$(cd "$data/scenes" && ls train-*.tar) val=$(cd "$data/scenes" && ls val-*.tar) tests=$(cd "$data/scenes" && ls test-*.tar)
   paths() { printf '%s\n' "$@" | sed "s|^|$data/scenes/|" | paste -sd: | sed 's/:/::/g'; }
   # shellcheck disable=SC2086
-  overrides=("data.train.path=$(paths $train)" "data.val.path=$(paths $val)" "${overrides[@]}")
-  # shellcheck disable=SC2086
-  test_data=$(paths $tests)
+  train_data=$(paths $train) val_data=$(paths $val) test_data=$(paths $tests)
   captions=(--data "$data/scenes/captions_train.json")
   queries=('a red circle' 'a blue square' 'three stars' 'a triangle above a circle' 'a green heart')
   classes_file=$data/scenes/classes.txt
@@ -64,6 +75,8 @@ else
   } <"$roots"
   timed "importing tuxpaint's stamps" "$vlm" data import tuxpaint --root "$stamps" --out "$data/tuxpaint"
   timed "importing openclipart" "$vlm" data import openclipart --root "$clipart" --out "$data/openclipart"
+  train_data="$data/openclipart/train-{000000..000008}.tar::$data/tuxpaint/train-{000000..000001}.tar"
+  val_data="$data/openclipart/val-000000.tar::$data/tuxpaint/val-000000.tar"
   test_data="$data/openclipart/test-{000000..000001}.tar::$data/tuxpaint/test-000000.tar"
   captions=(--data "$data/openclipart/captions_train.json" --data "$data/tuxpaint/captions_train.json")
   queries=('the flag of Norway' 'a playing card' 'hotel icon' 'folder icon' 'a tree' 'a road sign' 'the letter U' 'a guitar')
@@ -73,25 +86,49 @@ else
 fi
 
 timed "training a vocabulary" "$vlm" tokenizer train "${captions[@]}" --vocab-size 3000 --out "$data/tokenizer.model"
-timed "training a small CLIP" "$vlm" pretrain --config configs/tiny/clip_pictures.yaml "out=$run" "${overrides[@]}"
+where=("data.train.path=$train_data" "data.val.path=$val_data")
+timed "training a small CLIP" "$vlm" pretrain --config "$clip_recipe" "out=$clip" "${where[@]}" "${overrides[@]}"
+timed "training a captioner on top of it" "$vlm" finetune --config configs/tiny/caption_pictures.yaml "out=$captioner" \
+  "model.init=$clip/model" "train.epochs=$caption_epochs" "${where[@]}" "${caption_overrides[@]}"
+# The same CLIP with the weights that it began with: one step at a learning rate of nothing.
+"$vlm" pretrain --config "$clip_recipe" "out=$untrained" "${where[@]}" data.val.path= train.steps=1 train.lr=0 2>/dev/null
 
-say "retrieval on held-out pictures"
-"$vlm" eval retrieval --model "$run/model" "$test_data" --merge-equal-texts
-"$vlm" eval retrieval --model "$run/model" "$test_data" --merge-equal-texts --json >"$out/retrieval.json" 2>/dev/null
-say "classes of held-out pictures, by name alone"
-"$vlm" eval zeroshot --model "$run/model" "$test_data"
+# What is printed below is kept in demo/figures.txt.
+measure() {
+  say "$1"
+  shift
+  "$vlm" eval "$@"
+}
+writer=$captioner/checkpoints/best
+[[ -e $writer ]] || writer=$captioner/model
+{
+  measure "retrieval on held-out pictures" retrieval --model "$clip/model" "$test_data" --merge-equal-texts
+  measure "the same, before training" retrieval --model "$untrained/model" "$test_data" --merge-equal-texts
+  measure "classes of held-out pictures, by name alone" zeroshot --model "$clip/model" "$test_data"
+  probe=(--train-data "$train_data" --val-data "$val_data" "$test_data")
+  measure "classes of held-out pictures, by a linear classifier on the CLIP" probe --model "$clip/model" --pixels "${probe[@]}"
+  measure "the same, on the CLIP before training" probe --model "$untrained/model" "${probe[@]}"
+  measure "captions of held-out pictures" caption --model "$writer" "$test_data" --floor "$train_data" --out "$out/captions.jsonl"
+} | tee "$out/figures.txt"
+"$vlm" eval retrieval --model "$clip/model" "$test_data" --merge-equal-texts --json >"$out/retrieval.json" 2>/dev/null
 
 # A few held-out pictures as files, for the commands that take files.
 rm -rf "$out/pictures"
 mkdir -p "$out/pictures"
 for shard in "$data"/*/test-*.tar; do tar -xf "$shard" -C "$out/pictures" --wildcards '*.png'; done
+pictures=("$out"/pictures/*.png)
+some=()
+for ((i = 1; i <= 8; ++i)); do some+=("${pictures[i * ${#pictures[@]} / 9]}"); done
 say "vlm classify on three held-out pictures"
-# shellcheck disable=SC2012
-ls "$out"/pictures/*.png | sed -n '20p;150p;300p' | xargs "$vlm" classify --model "$run/model" --classnames "$classes_file" --template '{}'
+"$vlm" classify --model "$clip/model" --classnames "$classes_file" --template '{}' "${some[@]:0:3}"
 say "vlm search \"${queries[0]}\" in the held-out pictures"
-"$vlm" search --model "$run/model" "${queries[0]}" "$out/pictures" --top 3
+"$vlm" search --model "$clip/model" "${queries[0]}" "$out/pictures" --top 3
+say "vlm caption on eight held-out pictures"
+"$vlm" caption --model "$writer" "${some[@]}"
 
 asked=()
 for query in "${queries[@]}"; do asked+=(--query "$query"); done
-"$vlm" report --model "$run/model" --run "$run" "$test_data" "${asked[@]}" --title 'A small CLIP, seen at work' --note "$note" --out "$out/index.html"
+"$vlm" report "$clip" "$captioner" --title 'How the CLIP and the captioner learnt' --note "$note" --out "$out/runs.html"
+"$vlm" report --model "$clip/model" --run "$clip" "$test_data" "${asked[@]}" --title 'A small CLIP, seen at work' --note "$note" \
+  --link 'runs.html=how it and a captioner on top of it learnt, with captions of pictures that they have not seen' --out "$out/index.html"
 say "demo: done in $(duration $((SECONDS - begin))), of which $(duration $((SECONDS - built))) after building"

@@ -1,4 +1,5 @@
 #include <cstdio>
+#include <optional>
 
 #include "command.h"
 #include "generate_flags.h"
@@ -6,6 +7,7 @@
 #include "output.h"
 #include "vlm/core/error.h"
 #include "vlm/eval/generation_protocols.h"
+#include "vlm/eval/probe_protocol.h"
 #include "vlm/eval/protocols.h"
 
 namespace vlm::apps {
@@ -24,8 +26,11 @@ struct Options {
   CaptionEvaluation caption;
   VqaEvaluation vqa;
   std::string answers;
+  std::string train_data, val_data, floor_data;
+  ProbeOptions probe;
 
-  std::unique_ptr<Source> open() const {
+  std::unique_ptr<Source> open() const { return open(data); }
+  std::unique_ptr<Source> open(const std::string& path) const {
     Config config = Config::parse("{}", "command line");
     config.override_with(overrides);
     struct Data {
@@ -33,7 +38,7 @@ struct Options {
       void fields(Fields& f) { f.field("data", data, "the data set"); }
     } parsed;
     config.read(parsed);
-    parsed.data.path = data;
+    parsed.data.path = path;
     return open_source(parsed.data);
   }
 };
@@ -103,6 +108,38 @@ void zero_shot(const Options& options) {
   print_table(table);
 }
 
+void probe(const Options& options) {
+  const auto train = options.open(options.train_data), test = options.open();
+  const auto held_out = options.val_data.empty() ? nullptr : options.open(options.val_data);
+  const DualEncoderPipeline pipeline = options.model.load();
+  JsonLines results(options.out);
+  ProbeOptions settings = options.probe;
+  settings.strict = options.strict;
+  if (!options.out.empty()) settings.each = [&](const auto& result) { results.write(result); };
+  const ProbeReport report = evaluate_probe(pipeline, *train, held_out.get(), *test, settings);
+  results.close();
+  if (options.model.json) {
+    auto json = report.to_json();
+    json["data"] = options.data;
+    json["train_data"] = options.train_data;
+    json["model"] = options.model.model;
+    return print_json(json);
+  }
+  std::printf("fitted to %ld pictures of %zu classes (l2 %g, chosen on %s); counted on %ld, %ld without a class, %ld skipped\n",
+              static_cast<long>(report.train_items), report.classes.size(), report.l2, held_out ? "--val-data" : "a fifth of them",
+              static_cast<long>(report.items), static_cast<long>(report.unlabelled), static_cast<long>(report.skipped));
+  std::vector<std::vector<std::string>> table = {{"linear probe", "share", "by chance"}};
+  const auto classes = static_cast<double>(report.classes.size());
+  for (const auto& [k, share] : report.accuracy.top) table.push_back({"top-" + std::to_string(k), percent(share), percent(static_cast<double>(k) / classes)});
+  table.push_back({"mean per class", percent(report.accuracy.mean_per_class), percent(1 / classes)});
+  table.push_back({"always the commonest class", percent(report.majority), ""});
+  if (report.pixels) {
+    table.push_back({"class of the nearest 16 x 16 pixels", percent(report.pixels->top.at(1)), ""});
+    table.push_back({"  mean per class", percent(report.pixels->mean_per_class), ""});
+  }
+  print_table(table);
+}
+
 void captions(const Options& options) {
   const auto source = options.open();
   const TextPipeline pipeline = options.model.load_text();
@@ -112,18 +149,26 @@ void captions(const Options& options) {
   if (!options.out.empty()) settings.each = [&](const auto& result) { results.write(result); };
   const CaptionReport report = evaluate_captions(pipeline, *source, settings);
   results.close();
+  std::optional<CaptionReport> floor;
+  if (!options.floor_data.empty()) floor = nearest_picture_captions(*options.open(options.floor_data), *source, settings);
   if (options.model.json) {
     auto json = report.to_json();
+    if (floor) json["nearest_picture"] = floor->to_json();
     json["data"] = options.data;
     json["model"] = options.model.model;
     return print_json(json);
   }
   std::printf("%ld pictures, %ld references, %ld skipped\n", static_cast<long>(report.pictures), static_cast<long>(report.references), static_cast<long>(report.skipped));
-  std::vector<std::vector<std::string>> table = {{"captions", "score x 100"}};
-  for (const auto& [name, value] : report.scores) {
+  const auto hundredfold = [](double value) {
     char text[32];
     std::snprintf(text, sizeof text, "%.1f", value * 100.0);
-    table.push_back({name, text});
+    return std::string(text);
+  };
+  std::vector<std::vector<std::string>> table = {{"captions", "score x 100"}};
+  if (floor) table[0].push_back("caption of the nearest training picture");
+  for (const auto& [name, value] : report.scores) {
+    table.push_back({name, hundredfold(value)});
+    if (floor) table.back().push_back(hundredfold(floor->scores.at(name)));
   }
   print_table(table);
 }
@@ -182,12 +227,24 @@ void add_eval(CLI::App& app) {
   }
   {
     auto options = std::make_shared<evaluate::Options>();
+    CLI::App* probe = add_command(*command, "probe", "A linear classifier on a model's vectors, fitted to labelled pictures",
+                                  "vlm eval probe --model runs/clip/model --train-data data/train.tar --val-data data/val.tar data/test.tar --pixels",
+                                  [options] { evaluate::probe(*options); });
+    evaluate::add_common(*probe, *options);
+    probe->add_option("--train-data", options->train_data, "The labelled pictures that it is fitted to")->required();
+    probe->add_option("--val-data", options->val_data, "Labelled pictures to choose the strength of l2 by (default: a fifth of the training pictures)");
+    probe->add_option("--l2", options->probe.fit.l2, "Strengths of l2 to choose from: mean cross entropy + l2 / 2 |weights|^2")->check(CLI::PositiveNumber);
+    probe->add_flag("--pixels", options->probe.pixels, "Beside it the class of the training picture whose 16 x 16 pixels are nearest");
+  }
+  {
+    auto options = std::make_shared<evaluate::Options>();
     options->caption.caption.generate = GenerateOptions::beam(3, 30);
     CLI::App* caption = add_command(*command, "caption", "Captions against references: BLEU, ROUGE-L, CIDEr-D (what papers call CIDEr), CIDEr",
                                     "vlm eval caption --model blip-base captions_val2014.json data.image_root=val2014", [options] { evaluate::captions(*options); });
     evaluate::add_common(*caption, *options, 8);
     caption->add_option("--prompt", options->caption.caption.prompt, "What every caption begins with");
     caption->add_option("--document-frequency", options->caption.document_frequency, "File of n-gram frequencies for CIDEr (default: those of the references)");
+    caption->add_option("--floor", options->floor_data, "Training data: also score the captions of its pictures whose pixels are nearest");
     add_generate_flags(*caption, options->caption.caption.generate);
   }
   {

@@ -30,7 +30,7 @@ struct Options {
   ModelFlags model;
   std::vector<std::string> what;  ///< folders of runs, or one data set
   std::string run, out = "report.html", title, note;
-  std::vector<std::string> queries;
+  std::vector<std::string> queries, links;
   int64_t pictures = 18, seed = 4;
 };
 
@@ -59,6 +59,17 @@ std::string recall_table(const RetrievalReport& report) {
   row("the right picture for a text", "", report.recall.text_to_image);
   row("by chance", "chance", report.chance.text_to_image);
   return out + "</tr></table>";
+}
+
+/// "runs.html" or "runs.html=How it was learnt", as links below the heading.
+std::string links_line(const std::vector<std::string>& links) {
+  std::string out;
+  for (const auto& link : links) {
+    const size_t at = link.find('=');
+    const std::string place = link.substr(0, at), words = at == std::string::npos ? place : link.substr(at + 1);
+    out += concat(out.empty() ? "<p>" : " · ", "<a href=\"", html::escape(place), "\">", html::escape(words), "</a>");
+  }
+  return out.empty() ? out : out + "</p>";
 }
 
 /// Points that a chart can draw.
@@ -147,7 +158,8 @@ void page_of_model(const Options& options) {
   char millions[32];
   std::snprintf(millions, sizeof millions, "%.1f", static_cast<double>(parameters) / 1e6);
   body += concat("<p>A ", html::escape(pipeline.model().family()), " model of ", millions, " million parameters, asked about ", recall.images,
-                 " pictures that it has never seen, with ", recall.texts, " different texts.</p></header>");
+                 " pictures that it has never seen, with ", recall.texts, " different texts.</p>");
+  body += links_line(options.links) + "</header>";
   body += "<section><h2>How often it is right</h2>" + recall_table(recall) + "</section>";
   body += queries_section(options, pipeline, set, thumbnails);
   body += names_section(options, pipeline, set, thumbnails);
@@ -208,6 +220,7 @@ void add_report(CLI::App& app) {
   command->add_option("--seed", options->seed, "Which pictures are drawn")->capture_default_str();
   command->add_option("--title", options->title, "Heading of the page");
   command->add_option("--note", options->note, "A line below it");
+  command->add_option("--link", options->links, "With --model: another page to link to, as PAGE=WORDS (may be given several times)")->allow_extra_args(false);
   command->add_option("--out", options->out, "The page")->capture_default_str();
 }
 

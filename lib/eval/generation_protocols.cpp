@@ -7,6 +7,7 @@
 #include "vlm/core/error.h"
 #include "vlm/eval/bleu.h"
 #include "vlm/eval/cider.h"
+#include "vlm/eval/pixel_neighbours.h"
 #include "vlm/eval/ptb_tokenizer.h"
 #include "vlm/eval/rouge.h"
 #include "vlm/eval/sample_stream.h"
@@ -33,6 +34,28 @@ std::map<std::string, std::vector<std::string>> references_of(const Source& sour
       // It is counted when its picture is to be read.
     }
   }
+  return out;
+}
+
+struct ScoredItems {
+  std::map<std::string, double> scores;
+  Bleu bleu;
+  CaptionScores rouge, cider_d;
+};
+
+ScoredItems score(const std::vector<CaptionItem>& items, const std::string& document_frequency) {
+  ScoredItems out;
+  out.bleu = bleu(items);
+  for (size_t n = 0; n < out.bleu.corpus.size(); ++n) out.scores["BLEU-" + std::to_string(n + 1)] = out.bleu.corpus[n];
+  out.rouge = rouge_l(items);
+  std::optional<DocumentFrequency> frequency;
+  if (!document_frequency.empty()) frequency = read_document_frequency(document_frequency);
+  CiderOptions plain;
+  plain.d = false;
+  out.cider_d = cider(items, {}, frequency ? &*frequency : nullptr);
+  out.scores["ROUGE-L"] = out.rouge.corpus;
+  out.scores["CIDEr-D"] = out.cider_d.corpus;
+  out.scores["CIDEr"] = cider(items, plain, frequency ? &*frequency : nullptr).corpus;
   return out;
 }
 
@@ -86,23 +109,49 @@ CaptionReport evaluate_captions(const TextPipeline& pipeline, const Source& sour
   if (items.empty()) fail(source.name(), " holds no picture with a caption that can be used");
   report.pictures = static_cast<int64_t>(items.size());
   report.skipped = skips.skipped();
-  const Bleu b = bleu(items);
-  for (size_t n = 0; n < b.corpus.size(); ++n) report.scores["BLEU-" + std::to_string(n + 1)] = b.corpus[n];
-  const CaptionScores rouge = rouge_l(items);
-  std::optional<DocumentFrequency> frequency;
-  if (!options.document_frequency.empty()) frequency = read_document_frequency(options.document_frequency);
-  CiderOptions plain;
-  plain.d = false;
-  const CaptionScores d = cider(items, {}, frequency ? &*frequency : nullptr);
-  report.scores["ROUGE-L"] = rouge.corpus;
-  report.scores["CIDEr-D"] = d.corpus;
-  report.scores["CIDEr"] = cider(items, plain, frequency ? &*frequency : nullptr).corpus;
+  const ScoredItems scored = score(items, options.document_frequency);
+  report.scores = scored.scores;
   if (options.each) {
     for (size_t i = 0; i < items.size(); ++i) {
       options.each({{"picture", items[i].id}, {"number", numbers[i]}, {"caption", written[i]}, {"references", references.at(items[i].id)},
-                    {"BLEU-4", b.per_item[i].back()}, {"ROUGE-L", rouge.per_item[i]}, {"CIDEr-D", d.per_item[i]}});
+                    {"BLEU-4", scored.bleu.per_item[i].back()}, {"ROUGE-L", scored.rouge.per_item[i]}, {"CIDEr-D", scored.cider_d.per_item[i]}});
     }
   }
+  return report;
+}
+
+CaptionReport nearest_picture_captions(const Source& train, const Source& test, const CaptionEvaluation& options) {
+  using namespace generation_protocols;
+  const auto captioned = [](const Sample& sample) { return !sample.captions.empty(); };
+  SkipCounter train_skips(train.name(), options.strict), skips(test.name(), options.strict);
+  std::vector<std::string> known;
+  SampleStream teachers(train, train_skips, "nearest pictures", options.progress);
+  const Tensor known_pixels = pixel_vectors(teachers, train_skips, captioned, [&](Sample& sample) { known.push_back(sample.captions[0]); });
+  if (known.empty()) fail(train.name(), " holds no picture with a caption that can be used");
+
+  const auto references = references_of(test);
+  std::set<std::string> seen;
+  std::vector<CaptionItem> items;
+  CaptionReport report;
+  SampleStream asked(test, skips, "captions", options.progress);
+  const Tensor pixels = pixel_vectors(
+      asked, skips,
+      [&](const Sample& sample) {
+        const auto own = references.find(picture_of(sample));
+        return own != references.end() && !own->second.empty() && seen.insert(own->first).second;
+      },
+      [&](Sample& sample) {
+        CaptionItem item{picture_of(sample), "", {}};
+        for (const auto& reference : references.at(item.id)) item.references.push_back(caption_tokens(reference));
+        report.references += static_cast<int64_t>(item.references.size());
+        items.push_back(std::move(item));
+      });
+  if (items.empty()) fail(test.name(), " holds no picture with a caption that can be used");
+  const auto nearest = nearest_rows(pixels, known_pixels);
+  for (size_t i = 0; i < items.size(); ++i) items[i].candidate = caption_tokens(known[static_cast<size_t>(nearest[i])]);
+  report.pictures = static_cast<int64_t>(items.size());
+  report.skipped = skips.skipped();
+  report.scores = score(items, options.document_frequency).scores;
   return report;
 }
 

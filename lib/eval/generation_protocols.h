@@ -33,6 +33,10 @@ struct CaptionReport {
 /// Captions each distinct picture once and holds it against all captions that the data set has of it.
 CaptionReport evaluate_captions(const TextPipeline& pipeline, const Source& source, const CaptionEvaluation& options);
 
+/// The same for the captions that the nearest training pictures have (eval/pixel_neighbours.h): what copying alone reaches, and
+/// what a captioner has to beat.
+CaptionReport nearest_picture_captions(const Source& train, const Source& test, const CaptionEvaluation& options);
+
 struct VqaEvaluation {
   AnswerOptions answer;
   VqaVariant variant = VqaVariant::official;

@@ -12,26 +12,12 @@
 #include "vlm/core/error.h"
 #include "vlm/core/progress.h"
 #include "vlm/core/strings.h"
-#include "vlm/eval/sample_stream.h"
+#include "vlm/eval/embed_samples.h"
 #include "vlm/text/unicode.h"
 
 namespace vlm {
 
 namespace protocols {
-
-/// Embeds the pictures of the samples that `want` accepts; calls `kept` for each one that has a vector, in order.
-Tensor embed_samples(const DualEncoderPipeline& pipeline, SampleStream& stream, SkipCounter& skips,
-                     const std::function<bool(const Sample&)>& want, const std::function<void(Sample&)>& keep) {
-  PendingSamples pending(stream, skips, want);
-  std::vector<std::string> names;
-  const Tensor vectors = pipeline.embed_stream(pending.reader(), names, pending.on_failure());
-  for (const auto& name : names) {
-    skips.use();
-    Sample sample = pending.take(name);
-    keep(sample);
-  }
-  return vectors;
-}
 
 RetrievalRecall expected_at_random(const std::vector<std::vector<int64_t>>& relevant, int64_t texts, const std::vector<int64_t>& ks) {
   const auto images = static_cast<int64_t>(relevant.size());
@@ -77,7 +63,7 @@ EmbeddedSet embed_set(const DualEncoderPipeline& pipeline, const Source& source,
   SampleStream stream(source, skips, "pictures", options.progress);
   EmbeddedSet set;
   std::map<std::string, int64_t> known;
-  set.images = protocols::embed_samples(
+  set.images = embed_samples(
       pipeline, stream, skips,
       [&](const Sample& sample) {
         if (!sample.captions.empty()) return true;
@@ -162,7 +148,7 @@ ZeroShotReport evaluate_zero_shot(const DualEncoderPipeline& pipeline, const Sou
   const auto class_of = [](const Sample& sample) -> std::string {
     return sample.meta.is_object() && sample.meta.contains("class") && sample.meta["class"].is_string() ? sample.meta["class"].get<std::string>() : "";
   };
-  const Tensor images = protocols::embed_samples(
+  const Tensor images = embed_samples(
       pipeline, stream, skips,
       [&](const Sample& sample) {
         const bool labelled = sample.label.has_value() || !class_of(sample).empty();

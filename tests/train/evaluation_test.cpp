@@ -12,6 +12,8 @@
 #include "vlm/data/base64.h"
 #include "vlm/data/image_encode.h"
 #include "vlm/data/subset_source.h"
+#include "vlm/eval/generation_protocols.h"
+#include "vlm/eval/probe_protocol.h"
 #include "vlm/infer/pipeline.h"
 
 namespace vlm {
@@ -119,6 +121,35 @@ TEST_F(TrainingEvaluation, ClassesAreThoseOfTheFolders) {
   EXPECT_EQ(result.report.at("classes"), 3);
   EXPECT_NE(result.headline.find("chance 33.3 %"), std::string::npos) << result.headline;
   EXPECT_EQ(result.samples.size(), static_cast<size_t>(count));
+}
+
+TEST_F(TrainingEvaluation, ALinearProbeAndTheNearestPixelsTellColoursApart) {
+  const auto source = open("pictures");
+  const auto pipeline = DualEncoderPipeline::load(*folder_ / "matcher");
+  ProbeOptions options;
+  options.pixels = true;
+  options.progress = false;
+  std::vector<nlohmann::ordered_json> each;
+  options.each = [&](const auto& one) { each.push_back(one); };
+  const ProbeReport report = evaluate_probe(pipeline, *source, source.get(), *source, options);
+  EXPECT_EQ(report.classes, (std::vector<std::string>{"blue", "green", "red"}));
+  EXPECT_EQ(report.accuracy.top.at(1), 1);
+  EXPECT_NEAR(report.majority, 1.0 / 3, 1e-9);
+  ASSERT_TRUE(report.pixels.has_value());
+  EXPECT_EQ(report.pixels->top.at(1), 1) << "each picture is nearest to itself";
+  ASSERT_EQ(each.size(), size_t(count));
+  for (const auto& one : each) EXPECT_EQ(one.at("class"), one.at("predicted"));
+  // Without held-out pictures a fifth of those of training is kept back to choose by.
+  EXPECT_EQ(evaluate_probe(pipeline, *source, nullptr, *source, {.progress = false}).train_items, count);
+}
+
+TEST_F(TrainingEvaluation, CopyingTheCaptionOfTheNearestPictureIsScoredAsCaptionsAre) {
+  const auto source = open("captions.json", "albef_list");
+  CaptionEvaluation options;
+  options.progress = false;
+  const CaptionReport report = nearest_picture_captions(*source, *source, options);
+  EXPECT_EQ(report.pictures, count);
+  EXPECT_NEAR(report.scores.at("BLEU-1"), 1, 1e-6) << "each picture is nearest to itself";
 }
 
 TEST_F(TrainingEvaluation, ALimitKeepsAllClassesOfASortedSet) {
