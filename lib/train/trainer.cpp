@@ -1,5 +1,6 @@
 #include "vlm/train/trainer.h"
 
+#include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 #include <unistd.h>
 
@@ -64,6 +65,22 @@ class Run {
     step_maker_ = std::make_unique<TrainingStep>(recipe_, setup_, objectives_, group_);
     total_steps_ = data_->total_steps();
     if (!resume_from_.empty()) resume();
+  }
+
+  TrainResult write_initial_state() {
+    TrainResult result;
+    result.finished = true;
+    result.model = out_ / "init";
+    const auto batches = data_->next();
+    if (group_.is_first()) {
+      const Batch& first = batches.at(0).batch;
+      write_file_atomically(out_ / "recipe.json", to_json(recipe_).dump(2) + "\n");
+      write_safetensors(out_ / "first_batch.safetensors",
+                        {{"images", first.images.cpu()}, {"ids", first.ids.cpu()}, {"numbers", at::tensor(first.numbers, at::kLong)}});
+      write_model(*setup_.model, result.model);
+    }
+    group_.barrier();
+    return result;
   }
 
   TrainResult dry_run() {
@@ -139,7 +156,7 @@ class Run {
 
   /// The first rank chooses, and all take the same.
   fs::path agreed_checkpoint() {
-    if (options_.dry_run) return {};
+    if (options_.dry_run || options_.init_only) return {};
     fs::path found;
     if (group_.is_first()) found = checkpoint_to_resume(out_, options_.resume);
     if (group_.size() == 1) return found;
@@ -433,6 +450,7 @@ class Run {
 TrainResult run_training(const Recipe& recipe, const TrainerOptions& options) {
   try {
     trainer::Run run(recipe, options);
+    if (options.init_only) return run.write_initial_state();
     return options.dry_run ? run.dry_run() : run.train();
   } catch (const Error& error) {
     if (options.communicator) options.communicator->announce_failure(error.what());
