@@ -208,7 +208,9 @@ def recall(model, samples, pictures, texts):
     text = F.normalize(model.encode_text(torch.stack([texts(c) for _, c in samples])), dim=-1)
     scores, out = image @ text.T, {}
     for name, table in (("image_to_text", scores), ("text_to_image", scores.T)):
-        rank = (table > table.diagonal().unsqueeze(1)).sum(1)
+        own, index = table.diagonal().unsqueeze(1), torch.arange(len(table))
+        # Equal captions have equal scores; as in vlm eval the later one goes first.
+        rank = ((table > own) | ((table == own) & (index > index.unsqueeze(1)))).sum(1)
         for k in (1, 5, 10):
             out[f"{name} R@{k}"] = 100 * (rank < k).double().mean().item()
     return out
