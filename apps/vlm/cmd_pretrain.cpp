@@ -30,7 +30,7 @@ struct Options {
   std::vector<std::string> overrides;
   int threads = 0;
   int64_t seed = -1;
-  bool json = false, print_recipe = false, dry_run = false;
+  bool json = false, print_recipe = false, dry_run = false, init_only = false;
 };
 
 std::unique_ptr<Communicator> join_the_others(const RankEnvironment& ranks, const c10::Device& device) {
@@ -76,6 +76,7 @@ void run(const Options& options) {
   TrainerOptions trainer;
   trainer.resume = options.resume;
   trainer.dry_run = options.dry_run;
+  trainer.init_only = options.init_only;
   trainer.should_stop = [] { return stop_asked != 0; };
   trainer.communicator = group.get();
   trainer.device = device;
@@ -85,6 +86,10 @@ void run(const Options& options) {
     throw Exit{static_cast<int>(ExitCode::interrupted)};
   }
   if (ranks.rank != 0 || options.dry_run) return;
+  if (options.init_only) {
+    std::printf("%s: the model before its first step\n", result.model.c_str());
+    return;
+  }
   if (options.json) {
     print_json({{"model", result.model.string()}, {"steps", result.steps}, {"loss", result.last_loss}, {"seconds", result.seconds},
                 {"stopped_early", result.stopped_early}, {"skipped_steps", result.skipped_steps}});
@@ -110,6 +115,7 @@ void add(CLI::App& app, bool finetune) {
   command->add_option("--threads", options->threads, "Threads of the computation (default: all cores)");
   command->add_option("--seed", options->seed, "Sets train.seed and data.seed");
   command->add_flag("--dry-run", options->dry_run, "Open data and model, make one step and a short evaluation, write nothing");
+  command->add_flag("--init-only", options->init_only, "Write what the first step finds, RUN/init (the model) and RUN/first_batch.safetensors, and stop")->excludes("--dry-run");
   command->add_flag("--json", options->json, "Print JSON at the end");
   command->add_flag("--print-recipe", options->print_recipe, "Print every key with its value and what it means, and stop");
   command->footer(command->get_footer() + "\nSeveral processes: vlm launch -n 4 -- " + (finetune ? "finetune" : "pretrain") +

@@ -1,5 +1,6 @@
 #include "vlm/train/trainer.h"
 
+#include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 #include <unistd.h>
 
@@ -66,6 +67,22 @@ class Run {
     total_steps_ = data_->total_steps();
     check_that_all_see_the_same();
     if (!resume_from_.empty()) resume();
+  }
+
+  TrainResult write_initial_state() {
+    TrainResult result;
+    result.finished = true;
+    result.model = out_ / "init";
+    const auto batches = data_->next();
+    if (group_.is_first()) {
+      const Batch& first = batches.at(0).batch;
+      write_file_atomically(out_ / "recipe.json", to_json(recipe_).dump(2) + "\n");
+      write_safetensors(out_ / "first_batch.safetensors",
+                        {{"images", first.images.cpu()}, {"ids", first.ids.cpu()}, {"numbers", at::tensor(first.numbers, at::kLong)}});
+      write_model(*setup_.model, result.model);
+    }
+    group_.barrier();
+    return result;
   }
 
   TrainResult dry_run() {
@@ -143,7 +160,7 @@ class Run {
 
   /// The first rank chooses, and all take the same.
   fs::path agreed_checkpoint() {
-    if (options_.dry_run) return {};
+    if (options_.dry_run || options_.init_only) return {};
     fs::path found;
     if (group_.is_first()) found = checkpoint_to_resume(out_, options_.resume);
     if (group_.size() == 1) return found;
@@ -478,6 +495,7 @@ class Run {
 TrainResult run_training(const Recipe& recipe, const TrainerOptions& options) {
   try {
     trainer::Run run(recipe, options);
+    if (options.init_only) return run.write_initial_state();
     return options.dry_run ? run.dry_run() : run.train();
   } catch (const Error& error) {
     if (options.communicator) options.communicator->announce_failure(error.what());

@@ -18,6 +18,7 @@ struct TrainerOptions {
   std::string resume = "auto";  ///< auto, none, or a checkpoint
   bool progress = true;
   bool dry_run = false;         ///< open everything, make one step, evaluate a little, write nothing
+  bool init_only = false;       ///< write what step 0 finds, RUN/init (the model), RUN/first_batch.safetensors and RUN/recipe.json, and stop
   /// Asked after every step; true: write a checkpoint and stop (a signal, a time limit). One rank's word is enough.
   std::function<bool()> should_stop = [] { return false; };
   /// Told of every step that was made, on the first rank: a program of one's own may watch.
@@ -33,7 +34,7 @@ struct TrainResult {
   double last_loss = 0;                  ///< mean over the last epoch (for a mix: the last 100 steps)
   double seconds = 0;
   int64_t skipped_steps = 0;             ///< whose loss or gradient was no number
-  std::filesystem::path model;           ///< the model folder, if finished
+  std::filesystem::path model;           ///< the model folder, if finished (init_only: RUN/init)
   std::filesystem::path checkpoint;      ///< what a further run goes on from
 };
 
