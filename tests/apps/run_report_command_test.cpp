@@ -39,7 +39,7 @@ nlohmann::json data_of(const std::string& page) {
 }  // namespace run_report_command_test
 
 TEST(ReportCommand, TwoRunsBecomeOnePageThatNeedsNothingFromOutside) {
-  using run_report_command_test::run;
+  using run_report_command_test::run_vlm;
   const testing::TemporaryFolder folder;
   for (const char* name : {"x/first", "x/second"}) {
     write_file_atomically(folder / name / "metrics.jsonl", R"({"step":1,"epoch":0,"loss":5.25,"lr":1e-3})" "\n"
@@ -64,7 +64,7 @@ TEST(ReportCommand, TwoRunsBecomeOnePageThatNeedsNothingFromOutside) {
 }
 
 TEST(ReportCommand, AFolderThatIsNoRunIsNamed) {
-  using run_report_command_test::run;
+  using run_report_command_test::run_vlm;
   const testing::TemporaryFolder folder;
   const auto outcome = run_vlm("report " + folder.path().string() + " --out " + (folder / "page.html").string());
   EXPECT_EQ(outcome.code, 2);
@@ -73,7 +73,7 @@ TEST(ReportCommand, AFolderThatIsNoRunIsNamed) {
 }
 
 TEST(TrainPlanCommand, SaysWhatARecipeCostsWithoutWritingAnything) {
-  using run_report_command_test::run;
+  using run_report_command_test::run_vlm;
   const testing::TemporaryFolder folder;
   const std::string root = folder.path().string();
   ASSERT_EQ(run_vlm("data make scenes --out " + root + "/scenes --count 60 --seed 2").code, 0);
