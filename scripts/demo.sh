@@ -108,7 +108,7 @@ writer=$captioner/checkpoints/best
   probe=(--train-data "$train_data" --val-data "$val_data" "$test_data")
   measure "classes of held-out pictures, by a linear classifier on the CLIP" probe --model "$clip/model" --pixels "${probe[@]}"
   measure "the same, on the CLIP before training" probe --model "$untrained/model" "${probe[@]}"
-  measure "captions of held-out pictures" caption --model "$writer" "$test_data" --floor "$train_data" --out "$out/captions.jsonl"
+  measure "captions of held-out pictures" caption --model "$writer" --beam 1 "$test_data" --floor "$train_data" --out "$out/captions.jsonl"
 } | tee "$out/figures.txt"
 "$vlm" eval retrieval --model "$clip/model" "$test_data" --merge-equal-texts --json >"$out/retrieval.json" 2>/dev/null
 
@@ -124,7 +124,7 @@ say "vlm classify on three held-out pictures"
 say "vlm search \"${queries[0]}\" in the held-out pictures"
 "$vlm" search --model "$clip/model" "${queries[0]}" "$out/pictures" --top 3
 say "vlm caption on eight held-out pictures"
-"$vlm" caption --model "$writer" "${some[@]}"
+"$vlm" caption --model "$writer" --beam 1 "${some[@]}"
 
 asked=()
 for query in "${queries[@]}"; do asked+=(--query "$query"); done

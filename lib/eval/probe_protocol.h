@@ -15,7 +15,7 @@
 namespace vlm {
 
 struct ProbeOptions {
-  LinearProbeOptions fit;
+  LinearProbeOptions fit = {};
   std::vector<int64_t> ks = {1, 5};
   bool pixels = false;    ///< also say the class of the training picture whose 16 x 16 pixels are nearest
   bool progress = true, strict = false;

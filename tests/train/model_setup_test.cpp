@@ -1,0 +1,78 @@
+#include "vlm/train/model_setup.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/equal.h>
+#include <gtest/gtest.h>
+
+#include "temporary_folder.h"
+#include "vlm/core/error.h"
+#include "vlm/data/transforms.h"
+#include "vlm/io/atomic_file.h"
+#include "vlm/io/tensor_map.h"
+#include "vlm/models/model_folder.h"
+#include "vlm/text/sentencepiece_trainer.h"
+
+namespace vlm {
+
+namespace model_setup_test {
+
+constexpr const char* clip = R"(
+embed_dim: 16
+vision_cfg: {image_size: 16, layers: 1, width: 16, head_width: 8, patch_size: 8, pool_type: avg}
+text_cfg: {context_length: 12, vocab_size: 40, width: 16, heads: 4, layers: 2, pool_type: eos, eos_id: 2}
+)";
+/// One position less: the class token takes the place of the last one.
+constexpr const char* coca = R"(
+embed_dim: 16
+custom_text: true
+vision_cfg: {image_size: 16, layers: 1, width: 16, head_width: 8, patch_size: 8, attentional_pool: true, attn_pooler_heads: 4, attn_pooler_queries: 5, output_tokens: true}
+text_cfg: {context_length: 11, vocab_size: 40, width: 16, heads: 4, layers: 2, embed_cls: true, output_tokens: true, pool_type: eos, eos_id: 2}
+multimodal_cfg: {context_length: 11, vocab_size: 40, width: 16, heads: 2, layers: 1}
+)";
+
+Tensor weight(const Model& model, const std::string& name) {
+  for (const auto& entry : model.state()) {
+    if (entry.name == name) return entry.tensor;
+  }
+  fail("no weight '", name, "'");
+}
+
+Recipe grown(const std::filesystem::path& folder) {
+  Recipe recipe;
+  recipe.model.family = "coca";
+  recipe.model.config = Config::parse(coca, "test");
+  recipe.model.init = folder.string();
+  recipe.model.init_new = {"text_decoder.*", "visual.attn_pool.*", "text.cls_emb"};
+  return recipe;
+}
+
+}  // namespace model_setup_test
+
+using model_setup_test::weight;
+
+TEST(ModelSetup, ACaptionerBeginsWithBothTowersOfAClip) {
+  const testing::TemporaryFolder folder;
+  const auto clip = make_model("clip", Config::parse(model_setup_test::clip, "test"), 3);
+  save_open_clip_folder(folder.path(), *clip, {});
+  std::vector<std::string> words;
+  for (const char* one : {"a cat", "the dog", "red ball", "blue sofa", "two big cats", "a small green dog"}) words.push_back(one);
+  write_file_atomically(folder / "tokenizer.model", train_sentencepiece(words, {.vocab_size = 40}));
+
+  Recipe recipe = model_setup_test::grown(folder.path());
+  const ModelSetup setup = set_up_model(recipe, at::kCPU);
+  EXPECT_EQ(setup.model->family(), "coca");
+  for (const char* name : {"token_embedding.weight", "positional_embedding", "transformer.resblocks.1.mlp.c_fc.weight", "text_projection"}) {
+    EXPECT_TRUE(at::equal(weight(*setup.model, std::string("text.") + name), weight(*clip, name))) << name;
+  }
+  EXPECT_TRUE(at::equal(weight(*setup.model, "visual.conv1.weight"), weight(*clip, "visual.conv1.weight")));
+
+  recipe.model.init_new = {"text_decoder.*", "text.cls_emb"};
+  try {
+    set_up_model(recipe, at::kCPU);
+    FAIL() << "weights that the CLIP lacks were made up";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("visual.attn_pool"), std::string::npos) << error.what();
+  }
+}
+
+}  // namespace vlm
