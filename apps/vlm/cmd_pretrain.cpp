@@ -1,5 +1,6 @@
 #include <csignal>
 #include <cstdio>
+#include <cstdlib>
 
 #include "command.h"
 #include "model_options.h"
@@ -63,6 +64,9 @@ void run(const Options& options) {
     fail_usage("finetune needs a model to start from: --model FOLDER, or model.init in the recipe ('vlm pretrain' makes new ones)");
   }
   const RankEnvironment ranks = read_launch_environment();
+  if (const char* tasks = std::getenv("SLURM_NTASKS"); tasks && ranks.launcher.empty() && std::atoi(tasks) > 1) {
+    log_warning("SLURM_NTASKS is ", tasks, ", but this process was not started by srun and trains alone: put srun before the command");
+  }
   set_threads(options.threads);
   std::signal(SIGINT, ask_to_stop);
   std::signal(SIGTERM, ask_to_stop);

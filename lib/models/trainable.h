@@ -22,7 +22,7 @@ struct AnswerBatch {
   Tensor question, question_mask;  ///< [B, Lq], int64; 0 in the mask for padding
   Tensor row;                      ///< [N], int64: which question an answer belongs to; a question may have several
   Tensor answer, answer_mask;      ///< [N, La], as the texts of CaptionTrainable
-  bool mask_question_padding = true;  ///< answers do not look at the padding of questions
+  bool mask_question_padding = false;  ///< true: answers do not look at the padding of questions (the reference lets them)
 };
 
 class AnswerTrainable : public virtual Generator {

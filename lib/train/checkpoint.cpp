@@ -241,7 +241,13 @@ fs::path latest_checkpoint(const fs::path& run) {
 
 fs::path checkpoint_to_resume(const fs::path& run, const std::string& resume) {
   if (resume == "none") return {};
-  if (resume == "auto") return latest_checkpoint(run);
+  if (resume == "auto") {
+    const fs::path found = latest_checkpoint(run);
+    if (found.empty() && !checkpoint::all(run).empty()) {
+      fail("none of the checkpoints in ", (run / "checkpoints").string(), " can be used; --resume none begins anew and lets them go");
+    }
+    return found;
+  }
   if (fs::exists(fs::path(resume) / checkpoint::manifest)) {
     const std::string damage = checkpoint_damage(resume, true);
     if (!damage.empty()) fail("--resume ", resume, ": ", damage);

@@ -67,7 +67,7 @@ std::filesystem::path latest_checkpoint(const std::filesystem::path& run);
 /// With `contents`, the files' checksums are held against what was written, too.
 std::string checkpoint_damage(const std::filesystem::path& checkpoint, bool contents);
 
-/// The folder that `--resume` names: "auto" (the newest that is whole, if there is one), "none" (an empty path), or a path,
+/// The folder that `--resume` names: "auto" (the newest that is whole; throws if there are some and none is), "none" (an empty path), or a path,
 /// which must be a checkpoint or a run with one.
 std::filesystem::path checkpoint_to_resume(const std::filesystem::path& run, const std::string& resume);
 

@@ -26,6 +26,7 @@
 #include "vlm/train/device.h"
 #include "vlm/train/evaluation.h"
 #include "vlm/train/model_setup.h"
+#include "vlm/train/run_folder.h"
 #include "vlm/train/run_log.h"
 #include "vlm/train/training_data.h"
 #include "vlm/train/training_step.h"
@@ -54,6 +55,8 @@ class Run {
   Run(const Recipe& recipe, const TrainerOptions& options)
       : recipe_(recipe), options_(options), out_(recipe.out), own_group_(make_single_communicator()),
         group_(options.communicator ? *options.communicator : *own_group_) {
+    check_numbers();
+    if (group_.is_first() && !options.dry_run) lock_ = std::make_unique<RunFolderLock>(out_);
     resume_from_ = agreed_checkpoint();
     use_device(options_.device);
     allow_tf32(recipe_.train.tf32);
@@ -158,6 +161,14 @@ class Run {
     bool stop = false, save = false;
   };
 
+  void check_numbers() const {
+    const TrainRecipe& train = recipe_.train;
+    if (train.steps < 0) fail_usage("train.steps must not be negative, and is ", train.steps);
+    if (train.steps == 0 && train.epochs < 1) fail_usage("train.epochs must be at least 1, and is ", train.epochs);
+    if (!std::isfinite(train.lr) || train.lr < 0) fail_usage("train.lr must be a number of at least 0, and is ", train.lr);
+    if (train.keep_last < 1) fail_usage("train.keep_last must be at least 1, and is ", train.keep_last);
+  }
+
   /// The first rank chooses, and all take the same.
   fs::path agreed_checkpoint() {
     if (options_.dry_run || options_.init_only) return {};
@@ -243,6 +254,9 @@ class Run {
       const auto state = nlohmann::json::parse(read_file(resume_from_ / "trainer.json"), nullptr, false);
       if (!state.is_object() || !state.contains("step") || !state.contains("total_steps")) fail("trainer.json is no trainer state");
       const int64_t planned = state.at("total_steps");
+      if (group_.is_first() && state.contains("recipe")) {
+        check_recipe_goes_on(nlohmann::ordered_json::parse(state["recipe"].dump()), to_json(recipe_));
+      }
       // Ranks that share shards unevenly can make an epoch a step shorter or longer; the schedule stays as it was planned.
       const bool other_ranks = state.value("ranks", int64_t(1)) != group_.size();
       if (planned != total_steps_ && !other_ranks) {
@@ -455,7 +469,8 @@ class Run {
                          {"evaluated_at", evaluated_at_},
                          {"improved_at", improved_at_},
                          {"evaluations_without", evaluations_without_},
-                         {"step_state", step_maker_->state()}};
+                         {"step_state", step_maker_->state()},
+                         {"recipe", to_json(recipe_)}};
       if (best_) content.trainer["best"] = *best_;
     }
     try {
@@ -480,6 +495,7 @@ class Run {
   std::shared_ptr<const Source> validation_;
   std::string evaluation_;
   std::unique_ptr<TrainingStep> step_maker_;
+  std::unique_ptr<RunFolderLock> lock_;
   std::unique_ptr<RunLog> log_;
   std::unique_ptr<CheckpointWriter> writer_;
   Clock::time_point last_save_;

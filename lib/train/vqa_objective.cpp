@@ -88,7 +88,8 @@ std::vector<LossTerm> VqaObjective::losses(const Batch& batch) {
                                                  .question_mask = asked.mask,
                                                  .row = at::tensor(row, at::kLong).to(device),
                                                  .answer = said.ids,
-                                                 .answer_mask = said.mask});             // [N, L, V]
+                                                 .answer_mask = said.mask,
+                                                .mask_question_padding = options_.mask_question_padding});             // [N, L, V]
   const Tensor labels = labels_of(said, 1).slice(1, 1);                                 // [N, L - 1]
   const Tensor each = at::cross_entropy_loss(logits.slice(1, 0, -1).transpose(1, 2), labels, {}, at::Reduction::None, -100,
                                              options_.label_smoothing);                 // [N, L - 1]

@@ -13,6 +13,7 @@ struct VqaObjectiveOptions {
   double label_smoothing = 0.1;    ///< share of the target that is spread over the vocabulary
   int64_t max_question_length = 35;  ///< ids, specials included; longer questions are cut
   int64_t max_answer_length = 10;    ///< ids, begin and end included
+  bool mask_question_padding = false;  ///< answers do not look at the padding of shorter questions; the reference lets them
   bool enc_token = false;            ///< questions begin with [ENC], as in the original code, instead of [CLS], as in HF's
 
   void fields(Fields& f) {
@@ -20,6 +21,7 @@ struct VqaObjectiveOptions {
     f.field("label_smoothing", label_smoothing, "share of the target that is spread over the vocabulary");
     f.field("max_question_length", max_question_length, "ids of a question, specials included; longer ones are cut");
     f.field("max_answer_length", max_answer_length, "ids of an answer, begin and end included; longer ones are cut");
+    f.field("mask_question_padding", mask_question_padding, "answers do not look at the padding of shorter questions; the reference lets them");
     f.field("enc_token", enc_token, "questions begin with [ENC], as in the original BLIP code, instead of [CLS]");
   }
 };
