@@ -4,7 +4,7 @@
 # data set, trains a small CLIP on them and a captioner on top of it, measures both on pictures that they have never seen, beside
 # what chance, an untrained model and copying from the nearest picture reach, and writes pages to look at: demo/index.html.
 # Where the pictures cannot be fetched (or with --scenes) it draws scenes and learns those.
-# Some ten minutes on two cores once built. --full trains both until they stop getting better, some twenty-five minutes.
+# Some ten minutes on two cores once built. --full trains both longer (the figures in README.md), some twenty-five minutes.
 # key=value arguments change the recipe of the CLIP, configs/tiny/clip_pictures.yaml (--full: clip_pictures_full.yaml), as
 # train.epochs=20; those that begin with "caption." change the captioner's, configs/tiny/caption_pictures.yaml, as
 # caption.train.epochs=20. Everything goes below demo/, and a second run goes on where one was stopped.
@@ -104,7 +104,7 @@ writer=$captioner/checkpoints/best
 {
   measure "retrieval on held-out pictures" retrieval --model "$clip/model" "$test_data" --merge-equal-texts
   measure "the same, before training" retrieval --model "$untrained/model" "$test_data" --merge-equal-texts
-  measure "classes of held-out pictures, by name alone" zeroshot --model "$clip/model" "$test_data"
+  measure "classes of held-out pictures, by name alone" zeroshot --model "$clip/model" "$test_data" --classnames "$classes_file"
   probe=(--train-data "$train_data" --val-data "$val_data" "$test_data")
   measure "classes of held-out pictures, by a linear classifier on the CLIP" probe --model "$clip/model" --pixels "${probe[@]}"
   measure "the same, on the CLIP before training" probe --model "$untrained/model" "${probe[@]}"

@@ -140,7 +140,8 @@ TEST_F(TrainingEvaluation, ALinearProbeAndTheNearestPixelsTellColoursApart) {
   ASSERT_EQ(each.size(), size_t(count));
   for (const auto& one : each) EXPECT_EQ(one.at("class"), one.at("predicted"));
   // Without held-out pictures a fifth of those of training is kept back to choose by.
-  EXPECT_EQ(evaluate_probe(pipeline, *source, nullptr, *source, {.progress = false}).train_items, count);
+  options.each = {};
+  EXPECT_EQ(evaluate_probe(pipeline, *source, nullptr, *source, options).train_items, count);
 }
 
 TEST_F(TrainingEvaluation, CopyingTheCaptionOfTheNearestPictureIsScoredAsCaptionsAre) {

@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
 #include <gtest/gtest.h>
+#include <nlohmann/json.hpp>
 
 #include "temporary_folder.h"
 #include "vlm/core/error.h"
@@ -53,7 +54,7 @@ using model_setup_test::weight;
 TEST(ModelSetup, ACaptionerBeginsWithBothTowersOfAClip) {
   const testing::TemporaryFolder folder;
   const auto clip = make_model("clip", Config::parse(model_setup_test::clip, "test"), 3);
-  save_open_clip_folder(folder.path(), *clip, {});
+  save_open_clip_folder(folder.path(), *clip, nlohmann::ordered_json::object());
   std::vector<std::string> words;
   for (const char* one : {"a cat", "the dog", "red ball", "blue sofa", "two big cats", "a small green dog"}) words.push_back(one);
   write_file_atomically(folder / "tokenizer.model", train_sentencepiece(words, {.vocab_size = 40}));
