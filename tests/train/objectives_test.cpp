@@ -276,10 +276,11 @@ TEST(VqaObjective, WeighsEveryAnswerOfAQuestion) {
   EXPECT_NEAR(terms[0].value.item<double>(), expected, 1e-5);
 }
 
-TEST(VqaObjective, WhatIsPaddedBesideALongerQuestionDoesNotCount) {
+TEST(VqaObjective, PaddingBesideALongerQuestionIsSeenAsInTheReferenceUnlessMasked) {
   const auto model = make("blip", testing::tiny_blip_config("BlipForQuestionAnswering"));
   const auto communicator = make_single_communicator();
-  const auto objective = objectives().get("vqa")({*model, objectives_test::word_pieces(), *communicator}, options("{}"));
+  const auto objective = objectives().get("vqa")({*model, objectives_test::word_pieces(), *communicator}, options("{mask_question_padding: true}"));
+  const auto seeing = objectives().get("vqa")({*model, objectives_test::word_pieces(), *communicator}, options("{}"));
   Batch both = batch_of(*objective, 0, 2, 32);
   both.samples[1].question = "what is the big red dog on the sofa?";
   double alone = 0;
@@ -289,6 +290,7 @@ TEST(VqaObjective, WhatIsPaddedBesideALongerQuestionDoesNotCount) {
     alone += objective->losses(one).at(0).value.item<double>() / 2;
   }
   EXPECT_NEAR(objective->losses(both).at(0).value.item<double>(), alone, 1e-5);
+  EXPECT_GT(std::abs(seeing->losses(both).at(0).value.item<double>() - alone), 2e-5);
 }
 
 TEST(VqaObjective, TeachesBlipToAnswer) {
