@@ -3,6 +3,7 @@
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
 
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -24,6 +25,7 @@
 #include "vlm/models/layers/packed_linear.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/text/tokenizer.h"
+#include "vlm/train/autocast.h"
 #include "vlm/train/gradients.h"
 #include "vlm/train/optimizer.h"
 #include "vlm/train/parameter_groups.h"
@@ -47,6 +49,13 @@ std::vector<double> timed(const std::function<void()>& step, double seconds) {
     runs.push_back(since(start));
   }
   return runs;
+}
+
+/// The most memory that this process has held so far.
+int64_t peak_memory_mb() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_maxrss / 1024;
 }
 
 /// Seconds since this process was started, by the clock of the kernel.
@@ -82,10 +91,10 @@ struct ModelTask {
   int threads = 2;
   double seconds = 20;
 
-  void add_to(CLI::App& command) {
+  void add_to(CLI::App& command, const std::vector<std::string>& precisions) {
     command.add_option("--config", config, "Model configuration (open_clip's model_cfg, JSON or YAML)")->required();
     command.add_option("--batch", batch, "Pictures in a batch")->capture_default_str()->check(at_least_one);
-    command.add_option("--precision", precision, "fp32")->capture_default_str()->check(CLI::IsMember({"fp32"}));
+    command.add_option("--precision", precision, "Of matrix products")->capture_default_str()->check(CLI::IsMember(precisions));
     command.add_option("--threads", threads, "Threads")->capture_default_str()->check(at_least_one);
     command.add_option("--seconds", seconds, "About how long to measure")->capture_default_str();
   }
@@ -108,11 +117,18 @@ void clip_train(const ModelTask& task) {
   const auto optimizer = make_optimizer(parameter_groups(parameters, {}), {});
   const auto step = [&] {
     clear_gradients(parameters);
-    contrastive_loss(encoder.embed_images(pixels), encoder.embed_texts(ids), encoder.logit_scale(), encoder.logit_bias()).backward();
+    Tensor loss;
+    {
+      const Autocast autocast(at::kCPU, task.precision);
+      loss = contrastive_loss(encoder.embed_images(pixels), encoder.embed_texts(ids), encoder.logit_scale(), encoder.logit_bias());
+    }
+    loss.backward();
     optimizer->step(5e-4);
     model->after_step();
   };
-  report("clip-train", task.precision, task.threads, static_cast<double>(task.batch), timed(step, task.seconds), "samples/s", {{"batch", task.batch}});
+  const std::vector<double> runs = timed(step, task.seconds);
+  report("clip-train", task.precision, task.threads, static_cast<double>(task.batch), runs, "samples/s",
+         {{"batch", task.batch}, {"peak_memory_mb", peak_memory_mb()}});
 }
 
 void clip_embed(const ModelTask& task) {
@@ -217,13 +233,13 @@ void add_bench(CLI::App& app) {
     auto task = std::make_shared<bench::ModelTask>();
     CLI::App* train = add_command(*command, "clip-train", "Optimiser steps on a fixed random batch", "vlm bench clip-train --config configs/bench/clip_vit_ti16.json",
                                   [task] { bench::clip_train(*task); });
-    task->add_to(*train);
+    task->add_to(*train, {"fp32", "bf16"});
   }
   {
     auto task = std::make_shared<bench::ModelTask>();
     CLI::App* embed = add_command(*command, "clip-embed", "The image tower without gradients", "vlm bench clip-embed --config configs/bench/clip_vit_b32.json --batch 1",
                                   [task] { bench::clip_embed(*task); });
-    task->add_to(*embed);
+    task->add_to(*embed, {"fp32"});
   }
   for (const bool whole : {false, true}) {
     auto task = std::make_shared<bench::CaptionTask>();

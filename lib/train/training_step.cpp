@@ -3,7 +3,6 @@
 #include <ATen/CPUGeneratorImpl.h>
 #include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/autocast_mode.h>
 #include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -15,34 +14,13 @@
 
 #include "vlm/core/error.h"
 #include "vlm/core/rng.h"
+#include "vlm/train/autocast.h"
 #include "vlm/train/gradients.h"
 #include "vlm/train/sharded_optimizer.h"
 
 namespace vlm {
 
 namespace training_step {
-
-/// Inner operations run in a smaller type while this lives.
-class Autocast {
- public:
-  Autocast(at::DeviceType device, const std::string& precision) : device_(device), on_(precision != "fp32") {
-    if (!on_) return;
-    at::autocast::set_autocast_dtype(device_, precision == "bf16" ? at::kBFloat16 : at::kHalf);
-    at::autocast::set_autocast_enabled(device_, true);
-    at::autocast::increment_nesting();
-  }
-  ~Autocast() {
-    if (!on_) return;
-    if (at::autocast::decrement_nesting() == 0) at::autocast::clear_cache();
-    at::autocast::set_autocast_enabled(device_, false);
-  }
-  Autocast(const Autocast&) = delete;
-  Autocast& operator=(const Autocast&) = delete;
-
- private:
-  at::DeviceType device_;
-  bool on_;
-};
 
 std::string some_keys(const std::vector<StepBatch>& batches) {
   std::string out;
@@ -87,7 +65,7 @@ TrainingStep::~TrainingStep() = default;
 
 TrainingStep::Terms TrainingStep::forward(const StepBatch& entry, const std::string& source) {
   Terms terms;
-  const training_step::Autocast autocast(setup_.trained[0].tensor.device().type(), recipe_.train.precision);
+  const Autocast autocast(setup_.trained[0].tensor.device().type(), recipe_.train.precision);
   for (const auto& objective : objectives_) {
     if (!objective.takes(source)) continue;
     for (auto& term : objective.objective->losses(entry.batch)) {

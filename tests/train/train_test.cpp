@@ -189,6 +189,17 @@ TEST_F(TinyRun, TheCurveDoesNotDependOnTheDecodingThreads) {
   EXPECT_EQ(losses("threads0"), losses("threads3"));
 }
 
+TEST_F(TinyRun, WhatTheFirstStepFindsCanBeWrittenDownAndBegunFrom) {
+  TrainerOptions only;
+  only.init_only = true;
+  const TrainResult result = run_training(recipe("begin", {"train.epochs=1"}), only);
+  EXPECT_TRUE(losses("begin").empty());
+  EXPECT_EQ(read_safetensors(*folder_ / "begin/first_batch.safetensors").at("images").sizes(), (std::vector<int64_t>{32, 3, 32, 32}));
+  run_training(recipe("begin", {"train.epochs=1"}));
+  run_training(recipe("begun", {"train.epochs=1", "model.init=" + result.model.string()}));
+  EXPECT_EQ(losses("begin"), losses("begun"));
+}
+
 TEST_F(TinyRun, AChangedPlanIsNotResumedInSilence) {
   run_training(recipe("changed", {"train.epochs=1"}));
   try {
