@@ -54,6 +54,21 @@ TEST_F(OverRanks, LossesAndWeightsAreThoseOfOneProcess) {
   EXPECT_GT(largest_weight_difference(run("clip1"), run("other")), 4 * weight_rounding);
 }
 
+TEST_F(OverRanks, WhereNoOptimiserEnlargesRoundingWeightsAgreeToIt) {
+  // SGD moves a weight in proportion to its gradient, so that what rounding leaves stays as small as it is.
+  const char* const sgd = "train.optimizer.name=sgd train.lr=0.05";
+  Process one(launch(1, "sgd1", sgd), log("sgd1")), two(launch(2, "sgd2", sgd), log("sgd2")), four(launch(4, "sgd4", sgd), log("sgd4"));
+  ASSERT_EQ(one.wait(), 0) << one.output();
+  ASSERT_EQ(two.wait(), 0) << two.output();
+  ASSERT_EQ(four.wait(), 0) << four.output();
+  for (const char* run_of : {"sgd2", "sgd4"}) {
+    EXPECT_LT(largest_difference(losses_of(run("sgd1")), losses_of(run(run_of))), loss_rounding) << run_of;
+    EXPECT_LT(largest_weight_difference(run("sgd1"), run(run_of)), 5e-6) << run_of;
+  }
+  train(pretrain("sgd_other", std::string(sgd) + " data.seed=1"), "sgd_other");
+  EXPECT_GT(largest_weight_difference(run("sgd1"), run("sgd_other")), 1e-3) << "other batches must be seen";
+}
+
 TEST_F(OverRanks, ASharedOptimiserStateGivesTheSameRun) {
   for (const int64_t ranks : {2, 3}) {
     const std::string plain = "plain" + std::to_string(ranks), shared = "shared" + std::to_string(ranks);
