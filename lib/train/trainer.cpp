@@ -93,6 +93,7 @@ class Run {
     setup_.model->set_training(true);
     const auto begin = Clock::now();
     const StepResult made = step_maker_->run(batches, *data_, step_, total_steps_);
+    if (made.empty) fail("the first batch has no sample that can be used (see vlm data check)");
     if (made.skipped) fail("the first step's loss or gradient is no number (samples ", made.keys, ")");
     if (group_.is_first()) {
       log_info("one step of ", made.samples, " samples in ", human_seconds(seconds_since(begin)), ": loss ", made.loss, ", gradient norm ", made.gradient_norm);
@@ -138,7 +139,7 @@ class Run {
     if (group_.is_first()) bar.finish();
     data_->finish();
     if (evaluated_at_ != step_) evaluate();
-    if (saved_at_ != step_) save(improved_at_ == step_, false, true);
+    if (saved_at_ != step_) save(is_best(), false, true);
     if (!writer_->wait()) fail("the last checkpoint could not be written; see the warning above");
     result.finished = true;
     result.stopped_early = stopped_early && step_ < total_steps_;
@@ -166,6 +167,7 @@ class Run {
     if (train.steps < 0) fail_usage("train.steps must not be negative, and is ", train.steps);
     if (train.steps == 0 && train.epochs < 1) fail_usage("train.epochs must be at least 1, and is ", train.epochs);
     if (!std::isfinite(train.lr) || train.lr < 0) fail_usage("train.lr must be a number of at least 0, and is ", train.lr);
+    if (train.ema.enabled && !(train.ema.decay >= 0 && train.ema.decay <= 1)) fail_usage("train.ema.decay must be from 0 to 1, and is ", train.ema.decay);
     if (train.keep_last < 1) fail_usage("train.keep_last must be at least 1, and is ", train.keep_last);
   }
 
@@ -238,7 +240,7 @@ class Run {
   }
 
   TrainResult stop_here(Progress& bar) {
-    if (saved_at_ != step_) save(improved_at_ == step_, false, true);
+    if (saved_at_ != step_) save(is_best(), false, true);
     if (!writer_->wait()) fail("the checkpoint could not be written; see the warning above");
     if (group_.is_first()) bar.finish();
     group_.barrier();
@@ -377,7 +379,7 @@ class Run {
       evaluate();
       stop = early_stop_due();
     }
-    const bool improved = train.keep_best && improved_at_ == step_;
+    const bool improved = is_best();
     if (save_now || last || improved || stop) save(improved, train.save_in_background && !last, last || stop);
     return stop;
   }
@@ -390,6 +392,8 @@ class Run {
 
   /// The mean over the epoch so far, or over the last one.
   double recent_loss() const { return epoch_steps_ > 0 ? epoch_loss_sum_ / static_cast<double>(epoch_steps_) : epoch_loss_; }
+
+  bool is_best() const { return recipe_.train.keep_best && improved_at_ == step_; }
 
   bool early_stop_due() const { return recipe_.train.patience > 0 && evaluations_without_ >= recipe_.train.patience; }
 
