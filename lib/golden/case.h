@@ -77,6 +77,10 @@ void add_optimizer_operations(Operations& operations);
 void add_schedule_operations(Operations& operations);
 void add_eval_operations(Operations& operations);
 void add_metric_operations(Operations& operations);
+void add_ofa_model_operations(Operations& operations);
+void add_ofa_generation_operations(Operations& operations);
+void add_ofa_loss_operations(Operations& operations);
+void add_ofa_text_operations(Operations& operations);
 /// All kinds that this build knows.
 const Operations& operations();
 

@@ -85,6 +85,10 @@ const Operations& operations() {
     add_schedule_operations(table);
     add_eval_operations(table);
     add_metric_operations(table);
+    add_ofa_model_operations(table);
+    add_ofa_generation_operations(table);
+    add_ofa_loss_operations(table);
+    add_ofa_text_operations(table);
     return table;
   }();
   return all;

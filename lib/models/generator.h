@@ -21,6 +21,12 @@ class DecoderState {
   /// Row i goes on from what was row rows[i]. rows: [R'], int64. Rows of a picture stay together and are equally many for
   /// every picture.
   virtual void select(const Tensor& rows) = 0;
+  /// Goes on with these pictures alone, and all of their rows: numbers of pictures in ascending order, [B'], int64. False, and
+  /// nothing is changed, where a decoder cannot do that: the rows of the others must then be fed on.
+  virtual bool keep_pictures(const Tensor& pictures) {
+    (void)pictures;
+    return false;
+  }
 };
 
 /// The ids that a search needs to know.
@@ -57,6 +63,43 @@ class Matcher {
   virtual ~Matcher() = default;
   /// pixels: [B, 3, H, W]; ids, mask: [B, L]. Returns the probability of a match for each pair, [B].
   virtual Tensor match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) = 0;
+};
+
+/// What a model is told to do: a text, and the picture that it is about (OFA, arXiv 2202.03052).
+struct Instruction {
+  Tensor ids;           ///< [B, S], int64: begin, text, end, then padding
+  Tensor pixels;        ///< [B, 3, H, W]; undefined: texts alone
+  Tensor picture_mask;  ///< [B], false (or 0) where a row has no picture to look at; undefined: all have
+  Tensor code_mask;     ///< [B], true (or 1) where what is written are the codes of a picture; undefined: text everywhere
+  int64_t sample_patches = 0;  ///< training: so many patches of each picture are looked at, drawn at random; 0: all
+  Tensor patch_orders;         ///< [B, k], int64: these patches in this order, in place of a draw
+};
+
+/// What an encoder made of some instructions; belongs to the model that made it.
+class EncodedInstruction {
+ public:
+  virtual ~EncodedInstruction() = default;
+  virtual int64_t rows() const = 0;  ///< B
+};
+
+/// Ids beyond those of texts.
+struct InstructionVocabulary {
+  int64_t size = 0;                         ///< V
+  int64_t unknown = -1, mask = -1;          ///< -1: there is none
+  int64_t first_code = 0, codes = 0;        ///< discrete codes of pictures
+  int64_t first_bin = 0, bins = 0;          ///< coordinates
+};
+
+/// Does what it is told, in text, boxes or codes. Works in training as in evaluation, with gradients where they are recorded.
+class Instructed : public virtual Generator {
+ public:
+  virtual InstructionVocabulary instruction_vocabulary() const = 0;
+  virtual std::shared_ptr<const EncodedInstruction> encode_instruction(const Instruction& instruction) = 0;
+  /// A state of B rows that have seen no token. Holds on to `encoded`.
+  virtual std::unique_ptr<DecoderState> begin_reply(std::shared_ptr<const EncodedInstruction> encoded) = 0;
+  /// All positions at once. previous: [R, T], int64, what stands before each position, R = B K rows that lie instruction by
+  /// instruction. Returns logits [R, T, V].
+  virtual Tensor reply_logits(const EncodedInstruction& encoded, const Tensor& previous) = 0;
 };
 
 /// What a command needs to know to prepare pictures and texts for a model of any kind.

@@ -1,0 +1,7 @@
+#include "vlm/golden/case.h"
+
+namespace vlm::golden {
+
+void add_ofa_generation_operations(Operations& operations) { (void)operations; }
+
+}  // namespace vlm::golden
