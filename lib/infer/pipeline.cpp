@@ -77,6 +77,7 @@ DualEncoderPipeline DualEncoderPipeline::load(const fs::path& path, const Pipeli
 }
 
 DualEncoderPipeline DualEncoderPipeline::of(ModelParts parts, const PipelineOptions& options) {
+  if (options.image_size > 0) fail_usage("this ", parts.model->family(), " model takes pictures of its own size only; leave out --image-size");
   DualEncoderPipeline out(std::move(parts.model), std::move(parts.tokenizer), parts.preprocess, options);
   out.frozen_ = true;
   return out;
