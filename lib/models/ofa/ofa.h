@@ -49,6 +49,8 @@ class OfaModel : public torch::nn::Module, public Model, public PictureModel, pu
   nlohmann::ordered_json config() const override;
   bool set_recompute(bool on) override { return set_recompute_in(*this, on); }
   std::pair<int64_t, int64_t> picture_size() const override;
+  bool picture_size_known() const override { return config_.patch_image_size > 0; }
+  int64_t picture_step() const override { return 16; }
 
   GenerationTokens generation_tokens() const override;
   InstructionVocabulary instruction_vocabulary() const override;
