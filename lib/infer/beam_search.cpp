@@ -8,6 +8,7 @@
 #include <numeric>
 
 #include "vlm/core/error.h"
+#include "vlm/infer/best_candidates.h"
 
 namespace vlm {
 
@@ -28,34 +29,6 @@ struct Item {
   bool improvable = true;  ///< once a better hypothesis has become impossible, it stays so
 };
 
-struct Candidate {
-  float score;
-  int64_t beam, token;
-};
-
-/// The `count` best of K rows of scores [K, V], best first; the lower index first on ties.
-std::vector<Candidate> best_candidates(const float* scores, int64_t beams, int64_t vocabulary, int64_t count) {
-  const auto better = [](const Candidate& a, const Candidate& b) {
-    if (a.score != b.score) return a.score > b.score;
-    return a.beam != b.beam ? a.beam < b.beam : a.token < b.token;
-  };
-  std::vector<Candidate> heap;  // the worst of those kept is at the front
-  for (int64_t beam = 0; beam < beams; ++beam) {
-    const float* row = scores + beam * vocabulary;
-    for (int64_t token = 0; token < vocabulary; ++token) {
-      if (static_cast<int64_t>(heap.size()) == count && !(row[token] > heap.front().score)) continue;
-      heap.push_back({row[token], beam, token});
-      std::push_heap(heap.begin(), heap.end(), better);
-      if (static_cast<int64_t>(heap.size()) > count) {
-        std::pop_heap(heap.begin(), heap.end(), better);
-        heap.pop_back();
-      }
-    }
-  }
-  std::sort(heap.begin(), heap.end(), better);
-  return heap;
-}
-
 void keep_best(std::vector<Hypothesis>& list, size_t count) {
   std::stable_sort(list.begin(), list.end(), [](const Hypothesis& a, const Hypothesis& b) { return a.score > b.score; });
   if (list.size() > count) list.resize(count);
@@ -69,7 +42,6 @@ bool all_finished(const Item& item) {
 
 Generated beam_search(DecoderState& state, const Tensor& prompt, const Tensor& prompt_mask, const GenerationTokens& tokens, const GenerateOptions& options,
                       int64_t longest) {
-  using beam::Candidate;
   using beam::Hypothesis;
   const int64_t pictures = prompt.size(0), prompt_length = prompt.size(1), beams = options.beams;
   const bool early = options.early_stopping == "true", never = options.early_stopping == "never";
@@ -99,13 +71,14 @@ Generated beam_search(DecoderState& state, const Tensor& prompt, const Tensor& p
     for (int64_t picture = 0; picture < pictures; ++picture) {
       beam::Item& item = items[static_cast<size_t>(picture)];
       float* table = scores.data_ptr<float>() + picture * beams * vocabulary;
+      BestCandidates best(2 * beams);
       for (int64_t k = 0; k < beams; ++k) {
         const Hypothesis& hypothesis = item.running[static_cast<size_t>(k)];
         float* row = table + k * vocabulary;
         process_scores(row, vocabulary, hypothesis.ids, prompt_length, tokens.end, options);
-        for (int64_t id = 0; id < vocabulary; ++id) row[id] += hypothesis.score;
+        best.offer(k, row, nullptr, vocabulary, hypothesis.score);
       }
-      const auto candidates = beam::best_candidates(table, beams, vocabulary, 2 * beams);
+      const auto candidates = best.take();
       const bool closed = early && beam::all_finished(item);
       std::vector<Hypothesis> running, merged = item.finished;
       std::vector<int64_t> parents;

@@ -9,12 +9,12 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <map>
 
 #include "vlm/core/error.h"
 #include "vlm/core/rng.h"
 #include "vlm/infer/beam_search.h"
 #include "vlm/infer/logits.h"
+#include "vlm/infer/token_trie.h"
 
 namespace vlm {
 
@@ -120,20 +120,8 @@ Tensor padded(const std::vector<TokenRow>& rows, int64_t fill) {
 Tensor begin_prompt(int64_t rows, const GenerationTokens& tokens) { return at::full({rows, 1}, tokens.begin, at::kLong); }
 
 AllowedIds allow_sequences(const std::vector<std::vector<int64_t>>& sequences, int64_t end) {
-  // Every prefix of a sequence, with what may follow it.
-  auto table = std::make_shared<std::map<TokenRow, TokenRow>>();
-  for (const auto& sequence : sequences) {
-    for (size_t length = 0; length <= sequence.size(); ++length) {
-      auto& following = (*table)[TokenRow(sequence.begin(), sequence.begin() + static_cast<std::ptrdiff_t>(length))];
-      const int64_t id = length < sequence.size() ? sequence[length] : end;
-      if (std::find(following.begin(), following.end(), id) == following.end()) following.push_back(id);
-    }
-  }
-  return [table](const TokenRow& so_far) -> const TokenRow& {
-    static const TokenRow nothing;
-    const auto it = table->find(so_far);
-    return it == table->end() ? nothing : it->second;
-  };
+  const auto trie = std::make_shared<const TokenTrie>(sequences, end);
+  return [trie](const TokenRow& so_far) { return trie->next(trie->find(so_far)); };
 }
 
 Generated generate(DecoderState& state, const Tensor& prompt, const Tensor& prompt_mask, const GenerationTokens& tokens, const GenerateOptions& options) {

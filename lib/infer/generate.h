@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -15,7 +16,7 @@
 namespace vlm {
 
 /// Which ids may follow the ids so far (the prompt is not among them). An empty answer allows only the end.
-using AllowedIds = std::function<const std::vector<int64_t>&(const std::vector<int64_t>&)>;
+using AllowedIds = std::function<std::span<const int64_t>(const std::vector<int64_t>&)>;
 
 /// Allows exactly the given sequences of ids, each followed by `end`: for answers out of a list.
 AllowedIds allow_sequences(const std::vector<std::vector<int64_t>>& sequences, int64_t end);

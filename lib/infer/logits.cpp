@@ -19,13 +19,19 @@ void penalize_repetition(float* scores, const TokenRow& row, double penalty) {
   for (const int64_t id : seen) scores[id] = scores[id] > 0 ? scores[id] / factor : scores[id] * factor;
 }
 
-void block_ngrams(float* scores, const TokenRow& row, int64_t n) {
+TokenRow ngram_completions(const TokenRow& row, int64_t n) {
+  TokenRow out;
   const auto length = static_cast<int64_t>(row.size());
-  if (n <= 0 || length + 1 < n) return;
+  if (n <= 0 || length + 1 < n) return out;
   const auto tail = row.end() - (n - 1);
   for (int64_t at = 0; at + n <= length; ++at) {
-    if (std::equal(tail, row.end(), row.begin() + at)) scores[row[static_cast<size_t>(at + n - 1)]] = logits::ruled_out;
+    if (std::equal(tail, row.end(), row.begin() + at)) out.push_back(row[static_cast<size_t>(at + n - 1)]);
   }
+  return out;
+}
+
+void block_ngrams(float* scores, const TokenRow& row, int64_t n) {
+  for (const int64_t id : ngram_completions(row, n)) scores[id] = logits::ruled_out;
 }
 
 void process_scores(float* scores, int64_t vocabulary, const TokenRow& row, int64_t prompt_length, int64_t end, const GenerateOptions& options) {
@@ -34,7 +40,7 @@ void process_scores(float* scores, int64_t vocabulary, const TokenRow& row, int6
   if (options.no_repeat_ngram > 0) block_ngrams(scores, row, options.no_repeat_ngram);
   if (length < options.min_length || length - prompt_length < options.min_new_tokens) scores[end] = logits::ruled_out;
   if (!options.allowed) return;
-  const auto& allowed = options.allowed(TokenRow(row.begin() + prompt_length, row.end()));
+  const auto allowed = options.allowed(TokenRow(row.begin() + prompt_length, row.end()));
   std::vector<std::pair<int64_t, float>> kept;
   for (const int64_t id : allowed) {
     if (id >= 0 && id < vocabulary) kept.emplace_back(id, scores[id]);

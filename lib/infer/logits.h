@@ -12,7 +12,9 @@ using TokenRow = std::vector<int64_t>;
 
 /// Divides positive scores of the ids in `row` by the penalty and multiplies negative ones with it (CTRL, arXiv 1909.05858).
 void penalize_repetition(float* scores, const TokenRow& row, double penalty);
-/// Rules out ids that would complete an n-gram that `row` holds already.
+/// The ids that would complete an n-gram that `row` holds already.
+TokenRow ngram_completions(const TokenRow& row, int64_t n);
+/// Rules them out.
 void block_ngrams(float* scores, const TokenRow& row, int64_t n);
 /// Applies the options that look at a row's ids: repetition, n-grams, least length, allowed ids. scores: [V].
 void process_scores(float* scores, int64_t vocabulary, const TokenRow& row, int64_t prompt_length, int64_t end, const GenerateOptions& options);

@@ -14,6 +14,7 @@ namespace vlm {
 struct OfaPromptConfig {
   bool on = false, projection = false;
   int64_t length = 100, hidden = 0;  ///< hidden: width of the projection; 0: twice the model's
+  double dropout = 0.2;              ///< in training; fixed in the reference
 };
 
 struct OfaConfig {

@@ -32,6 +32,10 @@ struct OfaEncoded : EncodedInstruction {
 /// this, as a cosine. 2 never does.
 struct OfaExitThresholds {
   double image = 2, text = 2, decoder = 2;
+  int64_t longest = 0;  ///< of a search: max_len; early tokens then go through all layers, and the decoder's threshold falls. 0: it stays
+
+  /// The decoder's threshold for the token at place `step`.
+  double at_step(int64_t step) const;
 };
 
 class OfaModel : public torch::nn::Module, public Model, public PictureModel, public Instructed {
