@@ -4,10 +4,12 @@
 #include <c10/core/GradMode.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/config_json.h"
+#include "vlm/models/fingerprint.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/train/parameter_groups.h"
 
@@ -60,7 +62,16 @@ void own_weights(const Model& model, const c10::Device& device) {
   }
 }
 
+std::shared_ptr<Model> initial(const ModelRecipe& recipe, uint64_t seed, std::optional<AdapterInfo>& adapter) {
+  if (!recipe.init_new.empty()) return grown_from(recipe, seed);
+  std::shared_ptr<Model> base = load_model(recipe.init).model;
+  if (!recipe.tuning.on()) return base;
+  adapter = AdapterInfo{recipe.tuning, fs::absolute(recipe.init).lexically_normal().string(), model_fingerprint(*base)};
+  return with_tuning(*base, recipe.tuning, seed);
+}
+
 std::vector<NamedTensor> unfrozen(Model& model, const ModelRecipe& recipe) {
+  const std::set<std::string> tuned = recipe.tuning.on() ? tuned_parameters(model, recipe.tuning) : std::set<std::string>();
   for (const auto* patterns : {&recipe.freeze, &recipe.unfreeze}) {
     for (const auto& pattern : *patterns) {
       bool used = false;
@@ -71,7 +82,8 @@ std::vector<NamedTensor> unfrozen(Model& model, const ModelRecipe& recipe) {
   }
   std::vector<NamedTensor> out;
   for (auto& entry : model.trainable()) {
-    const bool frozen = matches_any(recipe.freeze, entry.name) && !matches_any(recipe.unfreeze, entry.name);
+    const bool chosen = tuned.empty() || tuned.count(entry.name) > 0;
+    const bool frozen = !chosen || (matches_any(recipe.freeze, entry.name) && !matches_any(recipe.unfreeze, entry.name));
     Tensor(entry.tensor).set_requires_grad(!frozen);
     if (!frozen) out.push_back(entry);
   }
@@ -110,12 +122,15 @@ ModelSetup set_up_model(const Recipe& recipe, const c10::Device& device) {
   ModelSetup out;
   out.preprocess = recipe.data.preprocess;
   out.tokenizer_path = model.tokenizer;
+  if (model.tuning.on() && (model.init.empty() || !model.init_new.empty())) {
+    fail_usage("model.tuning trains a few parameters on top of model.init, which ", model.init.empty() ? "is missing" : "cannot grow (init_new) at the same time");
+  }
   if (model.init.empty()) {
     if (out.tokenizer_path.empty()) fail_usage("model.tokenizer is missing: a new model needs a vocabulary (make one with 'vlm tokenizer train')");
     out.model = with_context("model.config", [&] { return make_model(model.family, model.config, seed); });
   } else {
     if (out.tokenizer_path.empty()) out.tokenizer_path = model.init;
-    out.model = model.init_new.empty() ? std::shared_ptr<Model>(load_model(model.init).model) : model_setup::grown_from(model, seed);
+    out.model = model_setup::initial(model, seed, out.adapter);
     // A folder's own preprocessing holds unless the recipe has one.
     const bool said = to_json(recipe.data.preprocess) != to_json(PreprocessOptions());
     if (!said && fs::is_directory(model.init)) out.preprocess = load_preprocess(model.init);

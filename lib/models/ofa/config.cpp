@@ -1,5 +1,6 @@
 #include "vlm/models/ofa/config.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "vlm/core/error.h"
@@ -259,6 +260,25 @@ OfaConfig OfaConfig::from_hf(const std::string& json, const std::string& name) {
   c.unk = root.integer("unk_token_id", c.unk);
   ofa_config::check(root, c);
   return c;
+}
+
+void OfaConfig::check_keys(const nlohmann::ordered_json& config) {
+  std::vector<std::string> known;
+  OfaConfig all;
+  all.resnet_type = "custom";
+  all.num_codes = all.num_bins = all.patch_image_size = 1;
+  all.unk = -1;
+  for (const auto& [key, value] : all.to_hf().items()) known.push_back(key);
+  for (const char* key : {"size", "disable_entangle", "freeze_resnet", "sync_bn", "scale_resids", "adapter", "adapter_dim", "train_mue",
+                          "use_ofasys", "share_attn_bias", "use_image_feature", "use_gamma_feature"}) {
+    known.push_back(key);
+  }
+  for (const char* stack : {"encoder", "decoder"}) {
+    for (const char* key : {"_prompt", "_prompt_type", "_prompt_length", "_prompt_projection", "_prompt_dim"}) known.push_back(concat(stack, key));
+  }
+  for (const auto& [key, value] : config.items()) {
+    if (std::find(known.begin(), known.end(), key) == known.end()) fail_usage("an OFA model has no option '", key, "'", did_you_mean(key, known));
+  }
 }
 
 OfaConfig OfaConfig::from_fairseq(const std::string& json, const std::string& name) {

@@ -52,6 +52,8 @@ struct OfaConfig {
   /// and `size`, a published size that keys left out are of; HF's own defaults are those of medium. Throws for what this
   /// implementation does not have (ViT trunks, shared bias tables).
   static OfaConfig from_hf(const std::string& json, const std::string& name);
+  /// Throws a usage error for a key that from_hf does not read, naming the nearest one.
+  static void check_keys(const nlohmann::ordered_json& config);
   /// The arguments of a fairseq checkpoint as one flat JSON object; sizes left out are those of its `arch`.
   static OfaConfig from_fairseq(const std::string& json, const std::string& name);
   /// What HF's layout has no key for: adapters, prompts, scaled residuals, heads without a scale …; empty: it can say all.
