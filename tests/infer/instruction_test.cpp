@@ -104,7 +104,9 @@ TEST_F(Instructions, SearchingASmallSetOfAnswersFindsTheOneThatScoresBest) {
       EXPECT_NEAR(sum, 1, 1e-4) << "every answer is one of these";
     }
     // A forced prompt counts in the sums of a search, so only without one they are the scores.
-    if (prompt == ofa_instruction::Prompt::none) EXPECT_NEAR(searched[0].score, scored[0].score, 1e-3);
+    if (prompt == ofa_instruction::Prompt::none) {
+      EXPECT_NEAR(searched[0].score, scored[0].score, 1e-3);
+    }
   }
   options.answers.clear();
   EXPECT_THROW(pipeline_->answer(pixels, questions, options), Error);
