@@ -14,9 +14,12 @@
 #include "vlm/models/clip/names.h"
 #include "vlm/models/blip/blip.h"
 #include "vlm/models/coca/coca.h"
+#include "vlm/models/fairseq_checkpoint.h"
 #include "vlm/models/model_source.h"
 #include "vlm/models/names/blip_names.h"
+#include "vlm/models/names/ofa_names.h"
 #include "vlm/models/names/siglip_names.h"
+#include "vlm/models/ofa/ofa.h"
 #include "vlm/models/tuning.h"
 
 namespace vlm {
@@ -61,6 +64,11 @@ const Registry<Factory>& families() {
     out.add("blip", [](const Config& config) -> std::unique_ptr<Model> {
       return make_blip(BlipConfig::from_hf(config.to_json().dump(), "the recipe's model"), {});
     });
+    out.add("ofa", [](const Config& config) -> std::unique_ptr<Model> {
+      const auto json = config.to_json();
+      OfaConfig::check_keys(json);
+      return std::make_unique<OfaModel>(OfaConfig::from_hf(json.dump(), "the recipe's model"));
+    });
     return out;
   }();
   return table;
@@ -70,6 +78,14 @@ const Registry<Factory>& families() {
 std::string hf_model_type(const std::string& text) {
   const auto json = parse_json(text);
   return json.is_object() && json.contains("model_type") && json["model_type"].is_string() ? json["model_type"].get<std::string>() : "clip";
+}
+
+std::string fairseq_preprocess(const std::string& args, int64_t side) {
+  const auto json = parse_json<nlohmann::ordered_json>(args);
+  nlohmann::ordered_json out;
+  out["model_cfg"] = nlohmann::ordered_json::object();
+  out["preprocess_cfg"] = json.contains("preprocess_cfg") ? json["preprocess_cfg"] : fairseq_preprocess_cfg(json, side);
+  return out.dump();
 }
 
 }  // namespace model_folder
@@ -89,17 +105,24 @@ LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
     out.folder = folder;
     return out;
   }
-  ModelSource source = read_model_source(path, options.arch);
+  ModelSource source = read_model_source(path, options.arch, options.average);
   LoadedModel out;
   out.layout = source.layout;
   out.weights = source.weights;
   out.folder = source.folder;
-  if (source.folder.empty()) out.open_clip_config = source.config;
+  if (source.folder.empty() && out.layout == "open_clip") out.open_clip_config = source.config;
   TensorMap weights = std::move(source.tensors);
   // Every weight will come from the file, or loading fails; only a file that may leave some out needs them drawn.
   std::optional<SkipInitialisation> skip;
   if (options.strict) skip.emplace();
-  if (out.layout == "hf" && model_folder::hf_model_type(source.config) == "blip") {
+  if (out.layout == "fairseq" || (out.layout == "hf" && model_folder::hf_model_type(source.config) == "ofa")) {
+    const bool fairseq = out.layout == "fairseq";
+    auto model = std::make_unique<OfaModel>(fairseq ? OfaConfig::from_fairseq(source.config, source.config_name)
+                                                    : OfaConfig::from_hf(source.config, source.config_name));
+    weights = with_context(out.weights.string(), [&] { return ofa_weights_for(*model, weights); });
+    if (fairseq) out.open_clip_config = model_folder::fairseq_preprocess(source.config, model->picture_size().first);
+    out.model = std::move(model);
+  } else if (out.layout == "hf" && model_folder::hf_model_type(source.config) == "blip") {
     if (is_original_blip(weights)) weights = blip_to_hf(weights);
     weights = without_tied_weights(weights);
     out.model = make_blip(BlipConfig::from_hf(source.config, source.config_name), weights);
@@ -134,12 +157,24 @@ void save_open_clip_folder(const fs::path& folder, const Model& model, const nlo
   write_file_atomically(folder / model_folder::open_clip_config, config.dump(2) + "\n");
 }
 
+void save_fairseq_folder(const fs::path& folder, const Model& model, const nlohmann::ordered_json& preprocess_cfg) {
+  const auto* ofa = dynamic_cast<const OfaModel*>(&model);
+  if (!ofa) fail("fairseq's layout has no place for a ", model.family(), " model");
+  nlohmann::ordered_json args = ofa->architecture().to_fairseq();
+  args["preprocess_cfg"] = preprocess_cfg;
+  write_safetensors(folder / "model.safetensors", ofa_from_hf(with_tied_ofa(weights_of(model))));
+  write_file_atomically(folder / fairseq_args_file, args.dump(2) + "\n");
+}
+
 void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::ordered_json& preprocessor_config) {
   nlohmann::ordered_json config;
   if (const auto* clip = dynamic_cast<const ClipModel*>(&model)) {
     config = clip->architecture().to_hf();
     const TensorMap weights = weights_of(model);
     write_safetensors(folder / "model.safetensors", clip->architecture().is_siglip() ? siglip_to_hf(weights) : clip_to_hf(weights));
+  } else if (const auto* ofa = dynamic_cast<const OfaModel*>(&model)) {
+    config = ofa->architecture().to_hf();
+    write_safetensors(folder / "model.safetensors", with_tied_ofa(weights_of(model)));
   } else if (model.family() == "blip") {
     config = model.config();
     write_safetensors(folder / "model.safetensors", weights_of(model));

@@ -4,6 +4,7 @@
 ///
 ///   open_clip: open_clip_config.json, open_clip_model.safetensors
 ///   hf:        config.json, model.safetensors (or its shards), preprocessor_config.json
+///   fairseq:   a checkpoint with its arguments (OFA); or, as written here, fairseq_args.json and model.safetensors
 ///
 /// Weights may be in any container that io/weights.h reads; models/model_source.h finds them.
 
@@ -21,15 +22,16 @@ namespace vlm {
 struct ModelLoadOptions {
   bool strict = true;  ///< refuse weights that are missing, unexpected or misshapen
   std::string arch{};  ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
+  bool average = true; ///< of a fairseq checkpoint: the moving average of the weights, where there is one
   std::filesystem::path adapter{};  ///< tuned parameters that go on top (models/tuning.h)
 };
 
 struct LoadedModel {
   std::unique_ptr<Model> model;
-  std::string layout;          ///< "open_clip" or "hf"
+  std::string layout;          ///< "open_clip", "hf" or "fairseq"
   std::filesystem::path weights;
-  std::filesystem::path folder;   ///< with tokenizer and preprocessing; empty for a bare weight file
-  std::string open_clip_config;   ///< of a bare weight file: JSON with model_cfg and preprocess_cfg
+  std::filesystem::path folder;   ///< with tokenizer and preprocessing; empty for a bare weight file and for fairseq's layout
+  std::string open_clip_config;   ///< where there is no folder: JSON with model_cfg (fairseq: none) and preprocess_cfg
   LoadReport report;           ///< clean unless loaded without `strict`
 };
 
@@ -37,11 +39,15 @@ struct LoadedModel {
 /// that names the file, and what does not fit.
 LoadedModel load_model(const std::filesystem::path& path, const ModelLoadOptions& options = {});
 
-/// A new model of a family with initial weights drawn from `seed`. `config` holds the keys of the family's configuration.
+/// A new model of a family with initial weights drawn from `seed`. `config` holds the keys of the family's configuration; of ofa
+/// those of HF's config.json, with `size` (tiny … huge) for what it leaves out, and fairseq's where HF has none.
 std::unique_ptr<Model> make_model(const std::string& family, const class Config& config, uint64_t seed);
 
 /// Writes configuration and weights in open_clip's layout. `preprocess_cfg` is stored beside the architecture.
 void save_open_clip_folder(const std::filesystem::path& folder, const Model& model, const nlohmann::ordered_json& preprocess_cfg);
+/// Writes configuration and weights in fairseq's layout (OFA): arguments and preprocessing in fairseq_args.json. Throws if the
+/// layout cannot express the model.
+void save_fairseq_folder(const std::filesystem::path& folder, const Model& model, const nlohmann::ordered_json& preprocess_cfg);
 /// Writes configuration and weights in HF's layout. Throws if the layout cannot express the model.
 void save_hf_folder(const std::filesystem::path& folder, const Model& model, const nlohmann::ordered_json& preprocessor_config);
 

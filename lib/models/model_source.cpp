@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <vector>
 
 #include "vlm/core/error.h"
@@ -11,6 +12,7 @@
 #include "vlm/io/weights.h"
 #include "vlm/models/architectures.h"
 #include "vlm/models/clip/names.h"
+#include "vlm/models/fairseq_checkpoint.h"
 
 namespace vlm {
 
@@ -60,6 +62,31 @@ ModelSource of_folder(const fs::path& folder, const fs::path& weights) {
   return out;
 }
 
+/// A checkpoint that carries its arguments; nothing if it is another file.
+std::optional<ModelSource> of_fairseq(const fs::path& file, bool average) {
+  auto checkpoint = read_fairseq_checkpoint(file, average);
+  if (!checkpoint) return std::nullopt;
+  if (checkpoint->averaged) log_info(file.string(), ": the moving average of the weights (EMA) is taken, not the last ones");
+  ModelSource out;
+  out.layout = "fairseq";
+  out.weights = file;
+  out.config = checkpoint->args.dump();
+  out.config_name = file.string() + ": arguments";
+  out.tensors = std::move(checkpoint->tensors);
+  return out;
+}
+
+/// Arguments and weights in files of their own.
+ModelSource of_fairseq_folder(const fs::path& folder, const fs::path& weights) {
+  ModelSource out;
+  out.layout = "fairseq";
+  out.weights = weights.empty() ? folder / "model.safetensors" : weights;
+  out.config_name = (folder / fairseq_args_file).string();
+  out.config = read_file(out.config_name, max_config);
+  out.tensors = read_weights(out.weights);
+  return out;
+}
+
 ModelSource of_file(const fs::path& file, const std::string& arch) {
   ModelSource out;
   out.layout = "open_clip";
@@ -94,7 +121,8 @@ std::string model_folder_layout(const fs::path& folder) {
     fail(folder.string(), " is a file; a model folder is needed (configuration, weights, tokenizer)");
   if (fs::exists(folder / model_source::open_clip_config)) return "open_clip";
   if (fs::exists(folder / "config.json")) return "hf";
-  fail(folder.string(), " is no model folder: it holds neither open_clip_config.json nor config.json");
+  if (fs::exists(folder / fairseq_args_file) || !find_fairseq_checkpoint(folder).empty()) return "fairseq";
+  fail(folder.string(), " is no model folder: it holds neither open_clip_config.json nor config.json, nor a checkpoint of fairseq");
 }
 
 fs::path model_weights_file(const fs::path& folder) {
@@ -111,16 +139,24 @@ fs::path model_weights_file(const fs::path& folder) {
   return found;
 }
 
-ModelSource read_model_source(const fs::path& path, const std::string& arch) {
+ModelSource read_model_source(const fs::path& path, const std::string& arch, bool average) {
   if (!fs::exists(path)) fail_usage("there is no model folder or weight file ", path.string());
   if (fs::is_directory(path)) {
-    if (arch.empty()) return model_source::of_folder(path, {});
+    if (arch.empty()) {
+      if (model_folder_layout(path) != "fairseq") return model_source::of_folder(path, {});
+      if (fs::exists(path / fairseq_args_file)) return model_source::of_fairseq_folder(path, {});
+      return *model_source::of_fairseq(find_fairseq_checkpoint(path), average);
+    }
     if (model_source::has_config(path))
       fail_usage(path.string(), " has a configuration of its own; --arch is for bare weights");
     return model_source::of_file(model_weights_file(path), arch);
   }
   const fs::path folder = path.parent_path().empty() ? fs::path(".") : path.parent_path();
-  if (arch.empty() && model_source::has_config(folder)) return model_source::of_folder(folder, path);
+  if (arch.empty()) {
+    if (auto checkpoint = model_source::of_fairseq(path, average)) return std::move(*checkpoint);
+    if (model_source::has_config(folder)) return model_source::of_folder(folder, path);
+    if (fs::exists(folder / fairseq_args_file)) return model_source::of_fairseq_folder(folder, path);
+  }
   return model_source::of_file(path, arch);
 }
 

@@ -48,11 +48,17 @@ struct OfaConfig {
   bool mue = false;                ///< text and picture run apart through the encoder (MuE, arXiv 2211.11152)
   int64_t patch_image_size = 0;    ///< side of the pictures that it was trained with; 0: the file does not say
 
-  /// `name` is the file, for messages. Throws for what this implementation does not have (ViT trunks, shared bias tables).
+  /// `name` is the file, for messages. Beside HF's keys those of fairseq's that HF has not are read (adapter, freeze_resnet …),
+  /// and `size`, a published size that keys left out are of; HF's own defaults are those of medium. Throws for what this
+  /// implementation does not have (ViT trunks, shared bias tables).
   static OfaConfig from_hf(const std::string& json, const std::string& name);
-  /// The arguments of a fairseq checkpoint as one flat JSON object.
+  /// Throws a usage error for a key that from_hf does not read, naming the nearest one.
+  static void check_keys(const nlohmann::ordered_json& config);
+  /// The arguments of a fairseq checkpoint as one flat JSON object; sizes left out are those of its `arch`.
   static OfaConfig from_fairseq(const std::string& json, const std::string& name);
-  /// Throws if HF's layout cannot say it (adapters, prompts, scaled residuals, head scales without the other norms).
+  /// What HF's layout has no key for: adapters, prompts, scaled residuals, heads without a scale …; empty: it can say all.
+  std::string hf_gap() const;
+  /// Throws where there is a gap.
   nlohmann::ordered_json to_hf() const;
   nlohmann::ordered_json to_fairseq() const;
   /// One of the published sizes: tiny, medium, base, large, huge. Throws a usage error for another name.
