@@ -62,7 +62,7 @@ PreprocessOptions find_preprocess(const LoadedModel& loaded) {
 }
 
 ModelParts load_parts(const fs::path& path, const PipelineOptions& options) {
-  LoadedModel loaded = load_model(path, ModelLoadOptions{.strict = options.strict, .arch = options.arch});
+  LoadedModel loaded = load_model(path, ModelLoadOptions{.strict = options.strict, .arch = options.arch, .adapter = options.adapter});
   if (!loaded.report.clean()) log_warning(loaded.weights.string(), ": the weights do not fit the model", loaded.report.text());
   ModelParts parts;
   parts.tokenizer = pipeline::find_tokenizer(loaded, options.tokenizer);

@@ -96,6 +96,8 @@ LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
     of_base.adapter.clear();
     LoadedModel out = load_model(path, of_base);
     out.model = with_adapter(*out.model, options.adapter);
+    const fs::path folder = fs::is_directory(options.adapter) ? options.adapter : options.adapter.parent_path();
+    if (fs::exists(folder / "preprocessor_config.json")) out.folder = folder;
     return out;
   }
   if (is_adapter(path)) {

@@ -9,7 +9,9 @@
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/config_json.h"
+#include "vlm/infer/pipeline.h"
 #include "vlm/models/fingerprint.h"
+#include "vlm/models/generator.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/models/state.h"
 #include "vlm/train/parameter_groups.h"
@@ -84,12 +86,21 @@ std::shared_ptr<Model> with_changes(std::shared_ptr<Model> base, const ModelReci
   return out;
 }
 
-std::shared_ptr<Model> initial(const ModelRecipe& recipe, uint64_t seed, std::optional<AdapterInfo>& adapter) {
-  if (!recipe.init_new.empty()) return grown_from(recipe, seed);
-  std::shared_ptr<Model> base = with_changes(load_model(recipe.init).model, recipe, seed);
-  if (!recipe.tuning.on()) return base;
-  adapter = AdapterInfo{recipe.tuning, fs::absolute(recipe.init).lexically_normal().string(), model_fingerprint(*base)};
-  return with_tuning(*base, recipe.tuning, seed);
+/// The model that the recipe begins with. A folder's own preprocessing holds unless the recipe has one (`preprocess_said`).
+void begin_with(const ModelRecipe& recipe, uint64_t seed, bool preprocess_said, ModelSetup& out) {
+  if (!recipe.init_new.empty()) {
+    out.model = grown_from(recipe, seed);
+    if (!preprocess_said && fs::is_directory(recipe.init)) out.preprocess = load_preprocess(recipe.init);
+    return;
+  }
+  LoadedModel loaded = load_model(recipe.init);
+  const bool instructed = dynamic_cast<const Instructed*>(loaded.model.get()) != nullptr;
+  if (!preprocess_said && (instructed || fs::is_directory(recipe.init))) out.preprocess = find_preprocess(loaded);
+  std::shared_ptr<Model> base = with_changes(std::move(loaded.model), recipe, seed);
+  out.model = base;
+  if (!recipe.tuning.on()) return;
+  out.adapter = AdapterInfo{recipe.tuning, fs::absolute(recipe.init).lexically_normal().string(), model_fingerprint(*base)};
+  out.model = with_tuning(*base, recipe.tuning, seed);
 }
 
 std::vector<NamedTensor> unfrozen(Model& model, const ModelRecipe& recipe) {
@@ -152,10 +163,7 @@ ModelSetup set_up_model(const Recipe& recipe, const c10::Device& device) {
     out.model = with_context("model.config", [&] { return make_model(model.family, model.config, seed); });
   } else {
     if (out.tokenizer_path.empty()) out.tokenizer_path = model.init;
-    out.model = model_setup::initial(model, seed, out.adapter);
-    // A folder's own preprocessing holds unless the recipe has one.
-    const bool said = to_json(recipe.data.preprocess) != to_json(PreprocessOptions());
-    if (!said && fs::is_directory(model.init)) out.preprocess = load_preprocess(model.init);
+    model_setup::begin_with(model, seed, to_json(recipe.data.preprocess) != to_json(PreprocessOptions()), out);
   }
   model_setup::own_weights(*out.model, device);
   out.tokenizer = load_tokenizer(out.tokenizer_path);
