@@ -32,7 +32,7 @@ OfaModel::OfaModel(const OfaConfig& config) : config_(config) {
 
 std::vector<NamedTensor> OfaModel::trainable() const { return module_parameters(*this); }
 
-nlohmann::ordered_json OfaModel::config() const { return config_.to_hf(); }
+nlohmann::ordered_json OfaModel::config() const { return config_.hf_gap().empty() ? config_.to_hf() : config_.to_fairseq(); }
 
 std::pair<int64_t, int64_t> OfaModel::picture_size() const {
   const int64_t side = config_.patch_image_size > 0 ? config_.patch_image_size : config_.width >= 768 ? 480 : 384;
