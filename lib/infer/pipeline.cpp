@@ -14,6 +14,7 @@
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/strings.h"
+#include "vlm/infer/preprocess_files.h"
 #include "vlm/models/layers/packed_linear.h"
 
 namespace vlm {
@@ -41,7 +42,7 @@ std::shared_ptr<const Tokenizer> find_tokenizer(const LoadedModel& loaded, const
 /// An id beyond the table of embeddings would be read from nowhere.
 void check_vocabulary(const Model& model, const Tokenizer& tokenizer) {
   for (const auto& [name, tensor] : model.state()) {
-    if (!ends_with(name, "token_embedding.weight") && !ends_with(name, "word_embeddings.weight")) continue;
+    if (!ends_with(name, "token_embedding.weight") && !ends_with(name, "word_embeddings.weight") && !ends_with(name, "embed_tokens.weight")) continue;
     if (tokenizer.vocab_size() > tensor.size(0)) {
       fail_usage("the tokenizer (", tokenizer.family(), ") has ", tokenizer.vocab_size(), " ids, the model knows ", tensor.size(0),
                  ": it is another model's; name the right one with --tokenizer FILE");
@@ -57,7 +58,7 @@ ModelParts load_parts(const fs::path& path, const PipelineOptions& options) {
   ModelParts parts;
   parts.tokenizer = pipeline::find_tokenizer(loaded, options.tokenizer);
   pipeline::check_vocabulary(*loaded.model, *parts.tokenizer);
-  parts.preprocess = loaded.folder.empty() ? read_open_clip_preprocess(nlohmann::json::parse(loaded.open_clip_config)) : load_preprocess(loaded.folder);
+  parts.preprocess = preprocess_of(loaded);
   parts.model = std::move(loaded.model);
   return parts;
 }

@@ -204,10 +204,4 @@ void write_torch_checkpoint(const std::filesystem::path& file, const std::vector
   torch_writer::write(file, pickle);
 }
 
-void write_torch_state_dict(const std::filesystem::path& file, const TensorMap& tensors) {
-  torch_writer::Pickle pickle;
-  pickle.tensors(tensors);
-  torch_writer::write(file, pickle);
-}
-
 }  // namespace vlm

@@ -22,7 +22,4 @@ struct TorchEntry {
 /// need more than 4 GiB. The file appears whole or not at all.
 void write_torch_checkpoint(const std::filesystem::path& file, const std::vector<TorchEntry>& entries);
 
-/// The tensors alone, as a pytorch_model.bin.
-void write_torch_state_dict(const std::filesystem::path& file, const TensorMap& tensors);
-
 }  // namespace vlm

@@ -79,6 +79,15 @@ std::string hf_model_type(const std::string& text) {
   return json.is_object() && json.contains("model_type") && json["model_type"].is_string() ? json["model_type"].get<std::string>() : "clip";
 }
 
+/// The side of the square pictures that some preprocessing makes, which may be another than the model began with; 0: no square.
+int64_t square_side(const nlohmann::ordered_json& preprocess) {
+  const auto size = preprocess.find("size");
+  if (size == preprocess.end()) return 0;
+  if (size->is_number_integer()) return size->get<int64_t>();
+  const bool sides = size->is_object() && size->contains("height") && size->contains("width") && (*size)["height"] == (*size)["width"];
+  return sides ? (*size)["height"].get<int64_t>() : 0;
+}
+
 std::string fairseq_preprocess(const std::string& args, int64_t side) {
   const auto json = parse_json<nlohmann::ordered_json>(args);
   nlohmann::ordered_json out;
@@ -134,6 +143,12 @@ TensorMap weights_of(const Model& model) {
   return out;
 }
 
+std::string layout_for(const Model& model) {
+  if (model.family() == "blip") return "hf";
+  if (const auto* ofa = dynamic_cast<const OfaModel*>(&model)) return ofa->architecture().hf_gap().empty() ? "hf" : "fairseq";
+  return "open_clip";
+}
+
 void save_open_clip_folder(const fs::path& folder, const Model& model, const nlohmann::ordered_json& preprocess_cfg) {
   nlohmann::ordered_json config;
   config["model_cfg"] = model.config();
@@ -147,6 +162,7 @@ void save_fairseq_folder(const fs::path& folder, const Model& model, const nlohm
   if (!ofa) fail("fairseq's layout has no place for a ", model.family(), " model");
   nlohmann::ordered_json args = ofa->architecture().to_fairseq();
   args["preprocess_cfg"] = preprocess_cfg;
+  if (const int64_t side = model_folder::square_side(preprocess_cfg); side > 0) args["patch_image_size"] = side;
   write_safetensors(folder / "model.safetensors", ofa_from_hf(with_tied_ofa(weights_of(model))));
   write_file_atomically(folder / fairseq_args_file, args.dump(2) + "\n");
 }
@@ -159,6 +175,7 @@ void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::
     write_safetensors(folder / "model.safetensors", clip->architecture().is_siglip() ? siglip_to_hf(weights) : clip_to_hf(weights));
   } else if (const auto* ofa = dynamic_cast<const OfaModel*>(&model)) {
     config = ofa->architecture().to_hf();
+    if (const int64_t side = model_folder::square_side(preprocessor_config); side > 0) config["patch_image_size"] = side;
     write_safetensors(folder / "model.safetensors", with_tied_ofa(weights_of(model)));
   } else if (model.family() == "blip") {
     config = model.config();

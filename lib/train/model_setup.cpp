@@ -8,6 +8,7 @@
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/config_json.h"
+#include "vlm/infer/preprocess_files.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/train/parameter_groups.h"
 
@@ -27,9 +28,9 @@ std::string source_name(const TensorMap& weights, const std::string& name) {
 }
 
 /// A model of the recipe's architecture with the weights of another one, which may lack what `init_new` allows.
-std::shared_ptr<Model> grown_from(const ModelRecipe& recipe, uint64_t seed) {
+std::shared_ptr<Model> grown_from(const Model& source, const ModelRecipe& recipe, uint64_t seed) {
   std::shared_ptr<Model> model = make_model(recipe.family, recipe.config, seed);
-  const TensorMap weights = weights_of(*load_model(recipe.init).model);
+  const TensorMap weights = weights_of(source);
   std::vector<NamedTensor> taken;
   std::vector<std::string> missing;
   TensorMap used;
@@ -115,10 +116,11 @@ ModelSetup set_up_model(const Recipe& recipe, const c10::Device& device) {
     out.model = with_context("model.config", [&] { return make_model(model.family, model.config, seed); });
   } else {
     if (out.tokenizer_path.empty()) out.tokenizer_path = model.init;
-    out.model = model.init_new.empty() ? std::shared_ptr<Model>(load_model(model.init).model) : model_setup::grown_from(model, seed);
+    LoadedModel loaded = load_model(model.init);
     // A folder's own preprocessing holds unless the recipe has one.
     const bool said = to_json(recipe.data.preprocess) != to_json(PreprocessOptions());
-    if (!said && fs::is_directory(model.init)) out.preprocess = load_preprocess(model.init);
+    if (!said && (fs::is_directory(model.init) || loaded.layout == "fairseq")) out.preprocess = preprocess_of(loaded);
+    out.model = model.init_new.empty() ? std::shared_ptr<Model>(std::move(loaded.model)) : model_setup::grown_from(*loaded.model, model, seed);
   }
   model_setup::own_weights(*out.model, device);
   out.tokenizer = load_tokenizer(out.tokenizer_path);
