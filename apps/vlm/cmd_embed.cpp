@@ -9,7 +9,7 @@
 #include "vlm/core/log.h"
 #include "vlm/core/progress.h"
 #include "vlm/core/strings.h"
-#include "vlm/infer/fingerprint.h"
+#include "vlm/models/fingerprint.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/npy.h"
 #include "vlm/io/safetensors.h"

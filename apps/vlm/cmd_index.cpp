@@ -9,7 +9,7 @@
 #include "picture_input.h"
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
-#include "vlm/infer/fingerprint.h"
+#include "vlm/models/fingerprint.h"
 #include "vlm/infer/vector_index.h"
 
 namespace vlm::apps {

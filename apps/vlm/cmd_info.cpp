@@ -7,7 +7,7 @@
 #include "output.h"
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
-#include "vlm/data/transforms.h"
+#include "vlm/infer/pipeline.h"
 #include "vlm/io/safetensors.h"
 #include "vlm/io/torch_checkpoint.h"
 #include "vlm/io/weight_index.h"
@@ -122,6 +122,11 @@ nlohmann::ordered_json of_model(const fs::path& folder, const std::string& arch)
   const auto can = [&](bool able, const char* command) {
     if (able) out["can"].push_back(command);
   };
+  const bool instructed = dynamic_cast<const Instructed*>(loaded.model.get()) != nullptr;
+  for (const char* command : {"caption", "vqa", "match", "classify", "ground", "describe-region", "entail", "infill", "ask", "eval caption", "eval vqa",
+                              "eval classify", "eval entail", "eval ground"}) {
+    can(instructed, command);
+  }
   can(dynamic_cast<const Captioner*>(loaded.model.get()), "caption");
   can(dynamic_cast<const Captioner*>(loaded.model.get()), "eval caption");
   can(dynamic_cast<const Answerer*>(loaded.model.get()), "vqa");
@@ -142,7 +147,7 @@ nlohmann::ordered_json of_model(const fs::path& folder, const std::string& arch)
     out["tokenizer"] = {{"problem", error.what()}};
   }
   try {
-    const PreprocessOptions preprocess = loaded.folder.empty() ? read_open_clip_preprocess(nlohmann::json::parse(loaded.open_clip_config)) : load_preprocess(loaded.folder);
+    const PreprocessOptions preprocess = find_preprocess(loaded);
     out["preprocess"] = {{"resize_mode", preprocess.resize_mode}, {"interpolation", preprocess.interpolation}, {"mean", preprocess.mean}, {"std", preprocess.std}};
   } catch (const Error& error) {
     out["preprocess"] = {{"problem", error.what()}};

@@ -3,11 +3,8 @@
 #include <ATen/ops/sigmoid.h>
 #include <c10/core/InferenceMode.h>
 
-#include <cstdio>
-
 #include "command.h"
-#include "model_options.h"
-#include "output.h"
+#include "picture_task.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/infer/text_pipeline.h"
@@ -16,28 +13,20 @@ namespace vlm::apps {
 
 namespace match {
 
-struct Options {
-  ModelFlags model;
-  std::vector<std::string> arguments, texts;
-};
-
-void run(const Options& options) {
-  std::vector<std::string> pictures = options.arguments, texts = options.texts;
-  if (texts.empty()) {
-    if (pictures.size() < 2) fail_usage("name a picture and a text: vlm match --model DIR photo.jpg \"a cat on a sofa\"");
-    texts = {pictures.back()};
-    pictures.pop_back();
-  }
-  const auto files = expand_pictures(pictures);
-  const TextPipeline pipeline = options.model.load_text();
+void run(PictureTask task) {
+  task.take_text("name a picture and a text: vlm match --model DIR photo.jpg \"a cat on a sofa\"");
+  const auto& texts = task.texts;
+  const auto files = task.files();
+  const TextPipeline pipeline = task.model.load_text();
   Model& model = pipeline.model();
-  const bool matches = dynamic_cast<Matcher*>(&model) != nullptr;
+  const bool matches = pipeline.matches();
   auto* encoder = dynamic_cast<DualEncoder*>(&model);
   if (!matches && !encoder) require<Matcher>(model, "match texts with pictures", "it has neither a matching head nor two towers");
   const c10::InferenceMode inference;
   Tensor text_vectors;
   if (encoder) text_vectors = pipeline.embed_texts(texts);  // [T, E]
   const bool sigmoid = encoder && encoder->logit_bias().defined();
+  JsonLines results(task.out);
   size_t failed = 0;
   const PictureFailed skip = [&](const std::string& name, const std::string& reason) {
     ++failed;
@@ -67,16 +56,16 @@ void run(const Options& options) {
         }
         if (encoder) {
           entry["cosine"] = cosine;
-          char text[32];
-          std::snprintf(text, sizeof text, "%.4f", cosine);
-          row.emplace_back(text);
+          row.emplace_back(rounded(cosine, 4));
         }
+        results.write(entry);
         json.push_back(std::move(entry));
         table.push_back(std::move(row));
       }
     }
   }
-  if (options.model.json) {
+  results.close();
+  if (task.model.json) {
     print_json(json);
   } else if (table.size() > 1) {
     print_table(table);
@@ -87,12 +76,11 @@ void run(const Options& options) {
 }  // namespace match
 
 void add_match(CLI::App& app) {
-  auto options = std::make_shared<match::Options>();
-  CLI::App* command = add_command(app, "match", "How well a text fits a picture: matching probability (BLIP, SigLIP) and cosine (two towers)",
-                                  "vlm match --model blip-itm-base-coco photo.jpg \"a cat on a sofa\"", [options] { match::run(*options); });
-  options->model.add_to(*command);
-  command->add_option("pictures", options->arguments, "Pictures, folders or patterns; the last argument is the text")->required();
-  command->add_option("--text", options->texts, "A text (may be given several times; all arguments are pictures then)")->allow_extra_args(false);
+  auto task = std::make_shared<PictureTask>();
+  CLI::App* command = add_command(app, "match", "How well a text fits a picture: matching probability (OFA, BLIP, SigLIP) and cosine (two towers)",
+                                  "vlm match --model blip-itm-base-coco photo.jpg \"a cat on a sofa\"", [task] { match::run(*task); });
+  task->add_to(*command, "Pictures, folders or patterns; the last argument is the text", 32);
+  task->add_text_to(*command, "text", "A text");
 }
 
 }  // namespace vlm::apps

@@ -12,7 +12,7 @@
 #include "vlm/core/log.h"
 #include "vlm/core/strings.h"
 #include "vlm/data/image_encode.h"
-#include "vlm/infer/fingerprint.h"
+#include "vlm/models/fingerprint.h"
 #include "vlm/infer/vector_index.h"
 #include "vlm/io/atomic_file.h"
 

@@ -1,11 +1,8 @@
-#include <cstdio>
-
+#include "answer_flags.h"
 #include "command.h"
 #include "generate_flags.h"
-#include "model_options.h"
-#include "output.h"
+#include "picture_task.h"
 #include "vlm/core/error.h"
-#include "vlm/core/log.h"
 #include "vlm/infer/text_pipeline.h"
 
 namespace vlm::apps {
@@ -13,70 +10,42 @@ namespace vlm::apps {
 namespace vqa {
 
 struct Options {
-  ModelFlags model;
-  std::vector<std::string> arguments;
-  std::string question, answers, out;
+  PictureTask task;
   AnswerOptions answer;
+  AnswerFlags answers;
+  GenerateFlags generate;
 };
 
 void run(Options options) {
-  std::vector<std::string> pictures = options.arguments;
-  std::vector<std::string> questions;
-  if (!options.question.empty()) {
-    questions = {options.question};
-  } else {
-    if (pictures.size() < 2) fail_usage("name a picture and ask a question: vlm vqa --model DIR photo.jpg \"what is this?\"");
-    questions = {pictures.back()};
-    pictures.pop_back();
-  }
-  if (!options.answers.empty()) options.answer.answers = read_lines(options.answers);
-  const auto files = expand_pictures(pictures);
-  const TextPipeline pipeline = options.model.load_text();
-  with_context(options.model.model, [&] {
-    require<Answerer>(pipeline.model(), "answer questions", "it has no decoder that reads a question; BLIP's models for VQA have one");
-  });
-  JsonLines results(options.out);
-  auto json = nlohmann::ordered_json::array();
-  size_t failed = 0;
-  const PictureFailed skip = [&](const std::string& name, const std::string& reason) {
-    ++failed;
-    log_warning(name, ": ", reason);
-  };
-  PictureStream stream = pipeline.stream(read_files(files, skip), skip);
-  PictureBatch batch;
-  while (stream.next(batch)) {
-    const auto answers = pipeline.answer(batch.pixels, std::vector<std::string>(batch.names.size(), questions.front()), options.answer);
-    for (size_t i = 0; i < answers.size(); ++i) {
-      const nlohmann::ordered_json entry = {{"picture", batch.names[i]}, {"question", questions.front()}, {"answer", answers[i].text}, {"score", answers[i].score}};
-      results.write(entry);
-      if (options.model.json) {
-        json.push_back(entry);
-      } else if (files.size() == 1) {
-        std::printf("%s\n", answers[i].text.c_str());
-      } else {
-        std::printf("%s\t%s\n", batch.names[i].c_str(), answers[i].text.c_str());
+  options.task.take_text("name a picture and ask a question: vlm vqa --model DIR photo.jpg \"what is this?\"");
+  options.answers.apply(options.answer.answers, options.answer.score_all, options.answer.prompt);
+  const auto files = options.task.files();
+  const TextPipeline pipeline = options.task.model.load_text();
+  with_context(options.task.model.model, [&] { pipeline.must_answer(); });
+  options.answer.generate = options.generate.onto(pipeline.answer_search());
+  options.task.run(pipeline, files, [&](const PictureBatch& batch) {
+    return for_each_text(batch, options.task.texts, [&](const std::vector<std::string>& questions) {
+      std::vector<TaskResult> out;
+      for (const auto& answer : pipeline.answer(batch.pixels, questions, options.answer)) {
+        out.push_back({out.size(), {{"question", questions.front()}, {"answer", answer.text}, {"score", answer.score}}, answer.text});
       }
-    }
-    std::fflush(stdout);
-  }
-  results.close();
-  if (options.model.json) print_json(json);
-  if (failed > 0) throw Exit{1};
+      return out;
+    });
+  });
 }
 
 }  // namespace vqa
 
 void add_vqa(CLI::App& app) {
   auto options = std::make_shared<vqa::Options>();
-  CLI::App* command = add_command(app, "vqa", "Answer a question about pictures (BLIP)", "vlm vqa --model blip-vqa-base photo.jpg \"what colour is the car?\"",
+  options->task.label = "answers";
+  CLI::App* command = add_command(app, "vqa", "Answer a question about pictures (OFA, BLIP)", "vlm vqa --model blip-vqa-base photo.jpg \"what colour is the car?\"",
                                   [options] { vqa::run(*options); });
-  options->model.add_to(*command, 8);
-  command->add_option("pictures", options->arguments, "Pictures, folders or patterns; the last argument is the question")->required();
-  command->add_option("--question", options->question, "The question (all arguments are pictures then)");
-  command->add_option("--answers", options->answers, "File with one answer a line: only these may come out");
+  options->task.add_to(*command, "Pictures, folders or patterns; the last argument is the question");
+  options->task.add_text_to(*command, "question", "The question");
+  options->answers.add_to(*command);
   command->add_flag("--blip-enc-token", options->answer.enc_token, "Open the question with [ENC] as in the original BLIP code");
-  command->add_option("--out", options->out, "Also write one JSON line a picture to this file");
-  add_generate_flags(*command, options->answer.generate);
+  options->generate.add_to(*command, {3, 10}, {5, 30});
 }
 
 }  // namespace vlm::apps

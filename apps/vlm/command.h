@@ -20,15 +20,20 @@ struct Exit {
   int code;
 };
 
+void add_ask(CLI::App& app);
 void add_bench(CLI::App& app);
 void add_caption(CLI::App& app);
 void add_classify(CLI::App& app);
 void add_convert(CLI::App& app);
 void add_data(CLI::App& app);
+void add_describe_region(CLI::App& app);
 void add_embed(CLI::App& app);
+void add_entail(CLI::App& app);
 void add_eval(CLI::App& app);
 void add_golden(CLI::App& app);
+void add_ground(CLI::App& app);
 void add_index(CLI::App& app);
+void add_infill(CLI::App& app);
 void add_info(CLI::App& app);
 void add_launch(CLI::App& app);
 void add_match(CLI::App& app);

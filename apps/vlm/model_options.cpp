@@ -15,6 +15,14 @@ void ModelFlags::add_to(CLI::App& command, int64_t batch) {
   command.add_flag("--allow-unfit-weights", allow_unfit, "Load what fits and warn about weights that are missing, unexpected or misshapen");
 }
 
+void ModelFlags::add_image_size_to(CLI::App& command) {
+  command.add_option("--image-size", image_size, "Side of the pictures, for models that take several (OFA; default: the model's)")->check(at_least_one);
+}
+
+void ModelFlags::add_imagenet_mean_to(CLI::App& command) {
+  command.add_flag("--imagenet-mean", imagenet_mean, "Normalise pictures by ImageNet's mean and deviation, as OFA's models for ImageNet were fine-tuned");
+}
+
 void set_threads(int threads) {
   if (threads > 0) at::set_num_threads(threads);
 }
@@ -30,7 +38,8 @@ TextPipeline ModelFlags::load_text() const {
 }
 
 PipelineOptions ModelFlags::pipeline_options() const {
-  return PipelineOptions{.strict = !allow_unfit, .tokenizer = tokenizer, .arch = arch, .batch_size = batch_size, .threads = threads};
+  return PipelineOptions{.strict = !allow_unfit, .tokenizer = tokenizer, .arch = arch, .image_size = image_size, .usual_size = usual_size,
+                         .imagenet_mean = imagenet_mean, .batch_size = batch_size, .threads = threads};
 }
 
 }  // namespace vlm::apps

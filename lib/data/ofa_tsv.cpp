@@ -28,14 +28,21 @@ const std::map<std::string, Task>& tasks() {
       {"vqa_gen", {"id,image,question,answers,objects", "0,5,2,3,4"}},
       {"snli_ve", {"id,image,hypothesis,caption,label", "0,2,3,4,5"}},
       {"image_classify", {"image,label_text", "0,2"}},
+      {"image_gen", {"id,text,codes", "0,2,1"}},
+      {"gigaword", {"source,text", "0,1"}},
+      {"glue", {"sentence1,label_name", "0,1"}},
+      {"glue_pair", {"sentence1,sentence2,label_name", "0,1,2"}},
       {"pretrain", {"id,image,caption,question,refs,objects,dataset,type", "0,1,2,3,4,5,6,7"}},
+      {"pretrain_text", {"id,text", "0,1"}},
+      {"pretrain_image", {"id,image,codes", "0,1,2"}},
+      {"pretrain_detection", {"id,image,detections", "0,1,2"}},
   };
   return all;
 }
 
-const std::vector<std::string> known_roles = {"id",      "image",   "text",       "box",   "question",
-                                              "answers", "objects", "hypothesis", "label", "label_text",
-                                              "caption", "refs",    "dataset",    "type"};
+const std::vector<std::string> known_roles = {"id",      "image",   "text",       "box",        "question",   "answers",   "objects",
+                                              "hypothesis", "label", "label_text", "label_name", "caption",    "refs",      "dataset",
+                                              "type",    "codes",   "detections", "source",     "sentence1",  "sentence2"};
 
 /// A finite number with nothing but white space around it.
 std::optional<double> to_number(std::string_view text) {
@@ -45,6 +52,30 @@ std::optional<double> to_number(std::string_view text) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (text.empty() || error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return std::nullopt;
   return value;
+}
+
+/// "x0,y0,x1,y1,category,name" joined by "&&".
+nlohmann::json parse_detections(std::string_view field, const std::string& place) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const auto& part : split(field, "&&")) {
+    const auto numbers = split(part, ",");
+    if (numbers.size() < 6) throw SampleError("bad_box", place, concat("'", part, "' is not x0,y0,x1,y1,category,name"));
+    const auto box = parse_ofa_box(join({numbers.begin(), numbers.begin() + 4}, ","), place);
+    out.push_back({{"box", box}, {"name", std::string(strip(join({numbers.begin() + 5, numbers.end()}, ",")))}});
+  }
+  return out;
+}
+
+/// Whole numbers separated by white space.
+nlohmann::json parse_codes(std::string_view field, const std::string& place) {
+  nlohmann::json out = nlohmann::json::array();
+  for (const auto& part : split(squash(field), " ")) {
+    int64_t code = 0;
+    const auto [end, error] = std::from_chars(part.data(), part.data() + part.size(), code);
+    if (part.empty() || error != std::errc() || end != part.data() + part.size()) throw SampleError("bad_row", place, concat("'", part, "' is no code"));
+    out.push_back(code);
+  }
+  return out;
 }
 
 /// The columns of one row by their roles.
@@ -224,6 +255,15 @@ Sample OfaTsvSource::parse(const std::string& line, int64_t number, bool with_pi
     }
     if (sample.captions.empty() && (!mixed || type == "caption"))
       throw SampleError("no_caption", place, concat("no ", role));
+  }
+  if (type == "visual_grounding") sample.box = parse_ofa_box(row.raw("refs"), place);
+  if (row.has("detections")) sample.meta["detections"] = ofa_tsv::parse_detections(row.raw("detections"), place);
+  if (row.has("codes")) sample.meta["codes"] = ofa_tsv::parse_codes(row.raw("codes"), place);
+  if (row.has("label_name")) sample.meta["label"] = row.text("label_name");
+  for (const char* role : {"source", "sentence1", "sentence2"}) {
+    if (!row.has(role)) continue;
+    sample.meta[role] = row.text(role);
+    if (row.text(role).empty()) throw SampleError("no_caption", place, concat("no ", role));
   }
   if (row.has("box")) sample.box = parse_ofa_box(row.raw("box"), place);
   if (row.has("label")) {

@@ -19,7 +19,8 @@ struct TsvColumn {
   size_t number = 0;
 };
 
-/// The columns of a task (caption, refcoco, vqa_gen, snli_ve, image_classify, pretrain) as the released files have them.
+/// The columns of a task (caption, refcoco, vqa_gen, snli_ve, image_classify, image_gen, gigaword, glue, glue_pair; pretrain,
+/// pretrain_text, pretrain_image, pretrain_detection) as the released files have them.
 /// Other numbers in `selected` ("0,4,2") go to the roles in their order; `roles` ("id,image,text") replaces the task's.
 /// Throws a usage error for an unknown task or role, or if the numbers do not fit the roles.
 std::vector<TsvColumn> tsv_columns(const std::string& task, const std::string& selected = "", const std::string& roles = "");
@@ -50,7 +51,8 @@ TsvSlice ofa_slice(int64_t rows, int64_t world_size, int64_t rank);
 
 /// Samples by role: `id` is the key and meta.id; text, hypothesis, caption and label_text are captions (of several the first
 /// of these; a caption beside a hypothesis is meta.premise); question; answers with weights; box; label (contradiction 0,
-/// neutral 1, entailment 2); objects, refs, dataset and type are in meta.
+/// neutral 1, entailment 2); objects, refs, dataset and type are in meta, as are source, sentence1, sentence2, codes (a list of
+/// numbers), detections (a list of {box, name}) and label_name (called label). The box of a visual_grounding row is in its refs.
 class OfaTsvSource : public RowSource {
  public:
   explicit OfaTsvSource(const SourceOptions& options);

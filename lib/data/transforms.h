@@ -17,6 +17,8 @@ namespace vlm {
 
 inline const std::vector<double> openai_mean = {0.48145466, 0.4578275, 0.40821073};
 inline const std::vector<double> openai_std = {0.26862954, 0.26130258, 0.27577711};
+inline const std::vector<double> imagenet_mean = {0.485, 0.456, 0.406};
+inline const std::vector<double> imagenet_std = {0.229, 0.224, 0.225};
 
 /// The key names are those of open_clip's preprocess_cfg; the ones below the line are what HF's processors do otherwise.
 struct PreprocessOptions {
@@ -43,6 +45,9 @@ PreprocessOptions read_open_clip_preprocess(const nlohmann::json& preprocess_cfg
 PreprocessOptions read_hf_preprocessor(const nlohmann::json& preprocessor_config);
 /// What a model folder says: preprocessor_config.json, else open_clip_config.json; throws if it has neither.
 PreprocessOptions load_preprocess(const std::filesystem::path& folder);
+
+/// As OFA's pictures are prepared: both sides to the size, bicubic, levels to -1 .. 1 (specs: ofa, 4).
+PreprocessOptions instructed_preprocess();
 
 /// Size after resizing so that the short side is `n`; the long side is cut to a whole number.
 Box shortest_edge_size(const ImageSize& image, int64_t n);

@@ -100,6 +100,14 @@ PreprocessOptions read_hf_preprocessor(const nlohmann::json& cfg) {
   });
 }
 
+PreprocessOptions instructed_preprocess() {
+  PreprocessOptions out;
+  out.mean = out.std = {0.5, 0.5, 0.5};
+  out.resize_mode = "squash";
+  out.crop = "none";
+  return out;
+}
+
 PreprocessOptions load_preprocess(const std::filesystem::path& folder) {
   const auto parse = [](const std::filesystem::path& file) {
     auto parsed = parse_json(read_file(file));

@@ -39,6 +39,7 @@ TrainTransformOptions checked(TrainTransformOptions o, const PreprocessOptions& 
   if (o.rand_augment < 0 || o.rand_augment_level < 0 || o.rand_augment_level > 10) {
     fail_usage("augment.rand_augment must not be negative, augment.rand_augment_level must be 0 to 10");
   }
+  if (o.squash && o.pad_square) fail_usage("augment.squash and augment.pad_square exclude each other: pictures are squashed, or padded");
   if (o.shift < 0 || o.shift > std::min(o.size.front(), o.size.back())) fail_usage("augment.shift must be from 0 to the picture's size");
   return o;
 }
@@ -58,6 +59,7 @@ void TrainTransformOptions::fields(Fields& f) {
   f.field("rand_augment_level", rand_augment_level, "their strength, 0 to 10");
   f.field("rand_augment_prob", rand_augment_prob, "probability that a drawn operation is applied");
   f.field("pad_square", pad_square, "pad to a white square before the crop");
+  f.field("squash", squash, "bring the whole picture to the size, whatever its shape, in place of a crop");
   f.field("shift", shift, "move by up to so many pixels in each direction, white behind");
 }
 
@@ -150,24 +152,46 @@ TrainTransform::TrainTransform(const TrainTransformOptions& options, const Prepr
       filter_(filter_by_name(options_.interpolation)),
       normalizer_(evaluation.mean, evaluation.std, evaluation.rescale_factor, evaluation.normalize) {}
 
-Image TrainTransform::augment(const Image& image, SplitMix64& random) const {
+std::array<double, 4> Placement::box(const std::array<double, 4>& box) const {
+  double x0 = scale_x * box[0] + shift_x, x1 = scale_x * box[2] + shift_x;
+  const double y0 = scale_y * box[1] + shift_y, y1 = scale_y * box[3] + shift_y;
+  if (x0 > x1) std::swap(x0, x1);  // a mirror image
+  return {std::clamp(x0, 0.0, width), std::clamp(y0, 0.0, height), std::clamp(x1, 0.0, width), std::clamp(y1, 0.0, height)};
+}
+
+Image TrainTransform::augment(const Image& image, SplitMix64& random, Placement* placed) const {
   const TrainTransformOptions& o = options_;
   if (image.channels == 4) {
     Image rgb(image.height, image.width, 3);
     for (size_t i = 0, n = rgb.pixels.size() / 3; i < n; ++i) std::copy_n(&image.pixels[4 * i], 3, &rgb.pixels[3 * i]);
-    return augment(rgb, random);
+    return augment(rgb, random, placed);
   }
   if (o.pad_square && image.height != image.width) {
-    const int64_t side = std::max(image.height, image.width);
+    const int64_t side = std::max(image.height, image.width), left = (side - image.width) / 2, top = (side - image.height) / 2;
     if (side * side > 4 * DecodeOptions().max_pixels) {
       fail("a picture of ", image.width, " x ", image.height, " pixels is too long to be padded to a square");
     }
-    const Image square = crop_or_pad(image, {-((side - image.height) / 2), -((side - image.width) / 2), side, side}, 255);
-    return augment(square, random);
+    Image out = augment(crop_or_pad(image, {-top, -left, side, side}, 255), random, placed);
+    if (placed) {
+      placed->shift_x += placed->scale_x * static_cast<double>(left);
+      placed->shift_y += placed->scale_y * static_cast<double>(top);
+    }
+    return out;
   }
-  const Box box = draw_crop({image.height, image.width}, o.scale, o.ratio, random);
+  const Box box = o.squash ? Box{0, 0, image.height, image.width} : draw_crop({image.height, image.width}, o.scale, o.ratio, random);
   Image out = resize_crop(image, box, static_cast<int>(height_), static_cast<int>(width_), filter_);
-  if (o.hflip_prob > 0 && random.chance(o.hflip_prob)) out = flip_horizontal(out);
+  Placement place;
+  place.width = static_cast<double>(width_);
+  place.height = static_cast<double>(height_);
+  place.scale_x = place.width / static_cast<double>(box.width);
+  place.scale_y = place.height / static_cast<double>(box.height);
+  place.shift_x = -place.scale_x * static_cast<double>(box.left);
+  place.shift_y = -place.scale_y * static_cast<double>(box.top);
+  if (o.hflip_prob > 0 && random.chance(o.hflip_prob)) {
+    out = flip_horizontal(out);
+    place.scale_x = -place.scale_x;
+    place.shift_x = place.width - place.shift_x;
+  }
   if (!o.color_jitter.empty() && o.color_jitter_prob > 0 && random.chance(o.color_jitter_prob)) out = color_jitter(out, o.color_jitter, random);
   if (o.gray_scale_prob > 0 && random.chance(o.gray_scale_prob)) out = to_grayscale(out);
   if (o.rand_augment > 0) out = rand_augment(out, o.rand_augment, o.rand_augment_level, o.rand_augment_prob, random);
@@ -175,11 +199,16 @@ Image TrainTransform::augment(const Image& image, SplitMix64& random) const {
     const auto most = static_cast<uint64_t>(2 * o.shift + 1);
     const auto top = static_cast<int64_t>(random.below(most)) - o.shift, left = static_cast<int64_t>(random.below(most)) - o.shift;
     out = crop_or_pad(out, {top, left, height_, width_}, 255);
+    place.shift_x -= static_cast<double>(left);
+    place.shift_y -= static_cast<double>(top);
   }
+  if (placed) *placed = place;
   return out;
 }
 
-void TrainTransform::write(const Image& image, SplitMix64& random, float* out) const { normalizer_.write(augment(image, random), out); }
+void TrainTransform::write(const Image& image, SplitMix64& random, float* out, Placement* placed) const {
+  normalizer_.write(augment(image, random, placed), out);
+}
 
 at::Tensor TrainTransform::operator()(const Image& image, SplitMix64& random) const {
   at::Tensor out = at::empty({3, height_, width_}, at::kFloat);

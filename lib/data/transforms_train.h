@@ -2,6 +2,8 @@
 /// What training does to pictures: random crops, colours and shapes (specs: clip, 11.4). Everything is drawn from the given
 /// stream, so a picture comes out the same whoever reads it.
 
+#include <array>
+
 #include "vlm/core/rng.h"
 #include "vlm/data/transforms.h"
 
@@ -21,6 +23,7 @@ struct TrainTransformOptions {
   int64_t rand_augment_level = 7;
   double rand_augment_prob = 0.5;
   bool pad_square = false;
+  bool squash = false;
   int64_t shift = 0;
 
   void fields(Fields& f);
@@ -39,6 +42,15 @@ Image color_jitter(const Image& image, const std::vector<double>& strengths, Spl
 /// `count` operations drawn with replacement, each applied with `probability`, as ALBEF and mPLUG train (specs: mplug, 3).
 Image rand_augment(const Image& image, int64_t count, int64_t level, double probability, SplitMix64& random);
 
+/// Where the pixels of a picture have gone: x becomes scale_x x + shift_x and y the same way, in a picture of width x height.
+/// What RandAugment moves and shears is not in it.
+struct Placement {
+  double scale_x = 1, scale_y = 1, shift_x = 0, shift_y = 0;
+  double width = 0, height = 0;
+  /// x0, y0, x1, y1, cut at the picture's edges; empty boxes stay so.
+  std::array<double, 4> box(const std::array<double, 4>& box) const;
+};
+
 /// Safe to share between threads.
 class TrainTransform {
  public:
@@ -46,11 +58,11 @@ class TrainTransform {
   TrainTransform(const TrainTransformOptions& options, const PreprocessOptions& evaluation);
   ImageSize output_size() const { return {static_cast<int>(height_), static_cast<int>(width_)}; }
 
-  /// Still in levels. Pictures of four channels lose their alpha.
-  Image augment(const Image& image, SplitMix64& random) const;
+  /// Still in levels. Pictures of four channels lose their alpha. `placed`: where the pixels went; may be null.
+  Image augment(const Image& image, SplitMix64& random, Placement* placed = nullptr) const;
   at::Tensor operator()(const Image& image, SplitMix64& random) const;  ///< float32 [3, H, W]
   /// Fills the 3 * H * W numbers of one row of a batch.
-  void write(const Image& image, SplitMix64& random, float* out) const;
+  void write(const Image& image, SplitMix64& random, float* out, Placement* placed = nullptr) const;
 
  private:
   TrainTransformOptions options_;

@@ -87,15 +87,19 @@ DocumentFrequency count_document_frequency(const std::vector<std::vector<std::st
 }
 
 DocumentFrequency read_document_frequency(const std::filesystem::path& file) {
-  const auto json = parse_json(read_file(file, uintmax_t(1) << 31));
-  if (!json.is_object() || !json.contains("ref_len") || !json["ref_len"].is_number() || !json.contains("df") || !json["df"].is_object()) {
-    fail(file.string(), ": not a file of document frequencies ({\"ref_len\": N, \"df\": {\"a dog\": 12, ...}}); Python pickles are not read");
+  return parse_document_frequency(parse_json(read_file(file, uintmax_t(1) << 31)), file.string());
+}
+
+DocumentFrequency parse_document_frequency(const nlohmann::json& json, const std::string& name) {
+  const char* counts = json.is_object() && json.contains("document_frequency") ? "document_frequency" : "df";
+  if (!json.is_object() || !json.contains("ref_len") || !json["ref_len"].is_number() || !json.contains(counts) || !json[counts].is_object()) {
+    fail(name, ": not a file of document frequencies ({\"ref_len\": N, \"df\": {\"a dog\": 12, ...}}); Python pickles are not read");
   }
   DocumentFrequency out;
   out.items = json["ref_len"].get<double>();
-  if (!(out.items >= 1)) fail(file.string(), ": ref_len is ", out.items, ", must be the number of items");
-  for (const auto& [gram, count] : json["df"].items()) {
-    if (!count.is_number()) fail(file.string(), ": the frequency of '", gram, "' is not a number");
+  if (!(out.items >= 1)) fail(name, ": ref_len is ", out.items, ", must be the number of items");
+  for (const auto& [gram, count] : json[counts].items()) {
+    if (!count.is_number()) fail(name, ": the frequency of '", gram, "' is not a number");
     out.of[gram] = count.get<double>();
   }
   return out;

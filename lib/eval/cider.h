@@ -25,8 +25,10 @@ struct DocumentFrequency {
 
 /// references: of each item, as token strings. Throws if there is no item.
 DocumentFrequency count_document_frequency(const std::vector<std::vector<std::string>>& references, int64_t n = 4);
-/// A file of DocumentFrequency::to_json(). Throws if it is none.
+/// A file of DocumentFrequency::to_json(); "document_frequency" may stand for "df". Throws if it is none.
 DocumentFrequency read_document_frequency(const std::filesystem::path& file);
+/// The same, already parsed; `name` is what messages call it.
+DocumentFrequency parse_document_frequency(const nlohmann::json& json, const std::string& name);
 
 struct CiderOptions {
   bool d = true;        ///< CIDEr-D: counts are clipped to the reference's, and differing lengths cost

@@ -89,6 +89,7 @@ const Operations& operations() {
     add_ofa_generation_operations(table);
     add_ofa_loss_operations(table);
     add_ofa_text_operations(table);
+    add_ofa_train_operations(table);
     return table;
   }();
   return all;

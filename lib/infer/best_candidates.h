@@ -1,6 +1,7 @@
 #pragma once
 /// The best few of very many scores, in one pass: what a beam search goes on with.
 
+#include <cstddef>
 #include <cstdint>
 #include <vector>
 

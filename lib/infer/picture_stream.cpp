@@ -12,6 +12,7 @@
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
 #include "vlm/core/thread_pool.h"
+#include "vlm/data/image_header.h"
 #include "vlm/io/atomic_file.h"
 
 namespace vlm {
@@ -51,6 +52,14 @@ std::vector<fs::path> listed(const std::string& argument) {
     if (!line.empty()) out.emplace_back(line);
   }
   return out;
+}
+
+/// Of a picture that could be decoded.
+ImageSize upright_size(const Picture& picture) {
+  const ImageHeader header = read_image_header(picture.bytes);
+  // Orientations 5 to 8 exchange rows and columns.
+  if (picture.decode.exif == Exif::apply && exif_orientation(header.exif) >= 5) return {header.size.width, header.size.height};
+  return header.size;
 }
 
 }  // namespace picture_stream
@@ -109,6 +118,7 @@ ReadPicture read_files(std::vector<fs::path> files, PictureFailed failed) {
 struct PictureStream::Work {
   struct Row {
     std::string name, problem;
+    ImageSize size{};
   };
   struct Pending {
     Tensor pixels;
@@ -135,6 +145,7 @@ struct PictureStream::Work {
         Row row{item.name, ""};
         try {
           preprocess.write(item.bytes, item.decode, out);
+          row.size = picture_stream::upright_size(item);
         } catch (const std::exception& error) {
           row.problem = error.what();
         }
@@ -160,11 +171,13 @@ bool PictureStream::next(PictureBatch& batch) {
     Work::Pending pending = std::move(*work_->ahead);
     std::vector<int64_t> good;
     batch.names.clear();
+    batch.sizes.clear();
     for (size_t i = 0; i < pending.rows.size(); ++i) {
       Work::Row row = pending.rows[i].get();
       if (row.problem.empty()) {
         good.push_back(static_cast<int64_t>(i));
         batch.names.push_back(std::move(row.name));
+        batch.sizes.push_back(row.size);
       } else {
         work_->failed(row.name, row.problem);
       }

@@ -14,7 +14,7 @@
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/strings.h"
-#include "vlm/infer/preprocess_files.h"
+#include "vlm/models/generator.h"
 #include "vlm/models/layers/packed_linear.h"
 
 namespace vlm {
@@ -52,19 +52,32 @@ void check_vocabulary(const Model& model, const Tokenizer& tokenizer) {
 
 }  // namespace pipeline
 
+PreprocessOptions find_preprocess(const LoadedModel& loaded) {
+  if (!loaded.open_clip_config.empty()) return read_open_clip_preprocess(nlohmann::json::parse(loaded.open_clip_config));
+  // Released folders of models that take instructions say nothing about pictures: all of them are prepared alike.
+  if (dynamic_cast<const Instructed*>(loaded.model.get()) && (loaded.folder.empty() || !fs::exists(loaded.folder / "preprocessor_config.json"))) {
+    return instructed_preprocess();
+  }
+  return load_preprocess(loaded.folder);
+}
+
 ModelParts load_parts(const fs::path& path, const PipelineOptions& options) {
   LoadedModel loaded = load_model(path, ModelLoadOptions{.strict = options.strict, .arch = options.arch});
   if (!loaded.report.clean()) log_warning(loaded.weights.string(), ": the weights do not fit the model", loaded.report.text());
   ModelParts parts;
   parts.tokenizer = pipeline::find_tokenizer(loaded, options.tokenizer);
   pipeline::check_vocabulary(*loaded.model, *parts.tokenizer);
-  parts.preprocess = preprocess_of(loaded);
+  parts.preprocess = find_preprocess(loaded);
+  if (options.imagenet_mean) parts.preprocess.mean = imagenet_mean, parts.preprocess.std = imagenet_std;
   parts.model = std::move(loaded.model);
   return parts;
 }
 
 DualEncoderPipeline DualEncoderPipeline::load(const fs::path& path, const PipelineOptions& options) {
-  ModelParts parts = load_parts(path, options);
+  return of(load_parts(path, options), options);
+}
+
+DualEncoderPipeline DualEncoderPipeline::of(ModelParts parts, const PipelineOptions& options) {
   DualEncoderPipeline out(std::move(parts.model), std::move(parts.tokenizer), parts.preprocess, options);
   out.frozen_ = true;
   return out;

@@ -22,6 +22,9 @@ struct PipelineOptions {
   bool strict = true;        ///< refuse weights that do not fit
   std::string tokenizer{};   ///< file or folder; empty: the model folder
   std::string arch{};        ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
+  int64_t image_size = 0;    ///< side of the pictures, for models that take other sizes than their own; 0: the model's
+  int64_t usual_size = 0;    ///< the same where nothing says which the model's is; 0: its guess
+  bool imagenet_mean = false;  ///< pictures are normalised by ImageNet's mean and deviation, whatever the model folder says
   int64_t batch_size = 32;
   int threads = 0;           ///< decoding threads; 0: as many as the machine has
 };
@@ -33,6 +36,10 @@ struct ModelParts {
   PreprocessOptions preprocess;
 };
 
+/// How the pictures of a loaded model are prepared: as its folder, or its checkpoint's arguments say; models that take instructions
+/// have a way of their own where nothing does. Throws an Error that names what is missing.
+PreprocessOptions find_preprocess(const LoadedModel& loaded);
+
 /// Throws an Error that names what is missing.
 ModelParts load_parts(const std::filesystem::path& path, const PipelineOptions& options);
 
@@ -41,6 +48,8 @@ class DualEncoderPipeline {
   /// `path`: a model folder, or a bare weight file, which needs a tokenizer beside it or in the options.
   /// Throws an Error that names what is missing, or that the model has no two towers.
   static DualEncoderPipeline load(const std::filesystem::path& path, const PipelineOptions& options = {});
+  /// Of what load_parts() brought.
+  static DualEncoderPipeline of(ModelParts parts, const PipelineOptions& options = {});
   DualEncoderPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer, const PreprocessOptions& preprocess,
                       const PipelineOptions& options = {});
 

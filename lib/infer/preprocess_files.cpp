@@ -4,8 +4,6 @@
 #include <nlohmann/json.hpp>
 
 #include "vlm/core/error.h"
-#include "vlm/models/fairseq_checkpoint.h"
-#include "vlm/models/generator.h"
 
 namespace vlm {
 
@@ -22,16 +20,6 @@ int64_t pil_number(const std::string& filter) {
 }
 
 }  // namespace preprocess_files
-
-PreprocessOptions preprocess_of(const LoadedModel& loaded) {
-  if (loaded.folder.empty()) return read_open_clip_preprocess(nlohmann::json::parse(loaded.open_clip_config));
-  const bool said = std::filesystem::exists(loaded.folder / "preprocessor_config.json") || std::filesystem::exists(loaded.folder / "processor_config.json");
-  if (!said && loaded.model->family() == "ofa") {
-    const auto& model = dynamic_cast<const PictureModel&>(*loaded.model);
-    return read_open_clip_preprocess(fairseq_preprocess_cfg({}, model.picture_size().first));
-  }
-  return load_preprocess(loaded.folder);
-}
 
 nlohmann::ordered_json to_open_clip_preprocess(const PreprocessOptions& o, std::vector<std::string>& notes) {
   if (std::abs(o.rescale_factor * 255 - 1) > 1e-6 || !o.normalize)

@@ -7,6 +7,7 @@
 
 #include "vlm/data/transforms.h"
 #include "vlm/models/interfaces.h"
+#include "vlm/models/tuning.h"
 
 namespace vlm {
 
@@ -15,5 +16,9 @@ namespace vlm {
 /// exactly; throws if it cannot hold the model or its preprocessing at all.
 std::vector<std::string> save_model_folder(const std::filesystem::path& folder, const Model& model, const PreprocessOptions& preprocess,
                                            const std::filesystem::path& tokenizer);
+
+/// The same for tuned parameters alone: they, preprocessing and tokenizer, and the name of their base.
+std::vector<std::string> save_adapter_folder(const std::filesystem::path& folder, const Model& model, const AdapterInfo& info,
+                                             const PreprocessOptions& preprocess, const std::filesystem::path& tokenizer);
 
 }  // namespace vlm

@@ -77,7 +77,6 @@ class Search {
   std::vector<std::vector<SequenceHypothesis>> run() {
     Tensor next = at::full({static_cast<int64_t>(items_.size()), 1}, tokens_.begin, at::kLong);
     for (int64_t t = 0; t <= max_len_ && !present_.empty(); ++t) {
-      if (options_.before_step) options_.before_step(t, max_len_);
       const Tensor logits = state_.step(next);
       if (t == 0) start(logits.size(1));
       rules_.begin(logits, t, std::all_of(present_.begin(), present_.end(), [&](size_t i) { return items_[i].done || rules_.follows_trie(items_[i].instruction, t); }));
@@ -175,7 +174,8 @@ class Search {
       const Candidate& candidate = candidates[order[i]];
       const bool ignored = i >= going_on;
       if (candidate.score == impossible || (ignored && options_.sample)) {
-        slots.push_back({.dead = true, .ignored = ignored});
+        slots.emplace_back().dead = true;
+        slots.back().ignored = ignored;
         continue;
       }
       Slot slot = item.slots[static_cast<size_t>(candidate.beam)];
@@ -281,25 +281,24 @@ class Search {
 
 }  // namespace sequence
 
+int64_t longest_reply(int64_t source_length, const GenerationTokens& tokens, const SequenceSearchOptions& options) {
+  const auto max_len = static_cast<int64_t>(options.max_len_a * static_cast<double>(source_length) + static_cast<double>(options.max_len_b));
+  if (max_len < 0) fail_usage("max_len_a and max_len_b leave no room for a reply: ", max_len, " ids");
+  // Where codes stand is up to the picture's grid, and not to the places for words.
+  return tokens.max_length > 0 && !options.gen_code ? std::min(max_len, tokens.max_length - 1) : max_len;
+}
+
 std::vector<std::vector<SequenceHypothesis>> sequence_search(DecoderState& state, int64_t rows, int64_t source_length, const GenerationTokens& tokens,
                                                              const InstructionVocabulary& vocabulary, const Tensor& prefix,
                                                              const SequenceSearchOptions& options) {
   check(options);
-  auto max_len = static_cast<int64_t>(options.max_len_a * static_cast<double>(source_length) + static_cast<double>(options.max_len_b));
-  if (max_len < 0) fail_usage("max_len_a and max_len_b leave no room for a reply: ", max_len, " ids");
-  // Where codes stand is up to the picture's grid, and not to the places for words.
-  if (tokens.max_length > 0 && !options.gen_code) max_len = std::min(max_len, tokens.max_length - 1);
+  const int64_t max_len = longest_reply(source_length, tokens, options);
   if (options.min_len > max_len) fail_usage("min_len (", options.min_len, ") is larger than the longest reply (", max_len, " ids)");
   if (prefix.defined() && (prefix.dim() != 2 || prefix.size(0) != rows)) fail("sequence_search needs a prefix for each of ", rows, " rows");
   if (options.trie && options.trie->end() != tokens.end) fail_usage("the answers end with the id ", options.trie->end(), ", but the model's end is ", tokens.end);
   const c10::InferenceMode inference;
   const ForcedPrefix forced(prefix, tokens.pad, max_len);
   return sequence::Search(state, rows, tokens, vocabulary, forced, options, max_len).run();
-}
-
-double mue_step_threshold(double decoder_threshold, int64_t t, int64_t max_len) {
-  const auto steps = static_cast<double>(max_len + 1), at = static_cast<double>(t);
-  return at < steps / 3 ? 1.0 : 0.9 * decoder_threshold + 0.1 * std::exp(-(at + 1) / steps);
 }
 
 }  // namespace vlm

@@ -5,7 +5,6 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -37,8 +36,6 @@ struct SequenceSearchOptions {
   bool ignore_eos = false;        ///< the end, where it comes last, adds 1 to the sum in place of its log-probability
   std::string constraint_range;   ///< "a,b": only special ids (below 4) and a .. b-1
   std::shared_ptr<const TokenTrie> trie;  ///< only its sequences, after the prefix; its end is that of the model
-  /// Called before each forward pass with its number t = 0 .. and the longest length (for MuE's thresholds); may be empty.
-  std::function<void(int64_t t, int64_t max_len)> before_step;
 
   void fields(Fields& f);
 };
@@ -56,7 +53,7 @@ std::vector<std::vector<SequenceHypothesis>> sequence_search(DecoderState& state
                                                              const InstructionVocabulary& vocabulary, const Tensor& prefix,
                                                              const SequenceSearchOptions& options);
 
-/// MuE's threshold of step t of a beam search (specs: ofa, 8.3), from that of the decoder: 1 in the first third, lower towards the end.
-double mue_step_threshold(double decoder_threshold, int64_t t, int64_t max_len);
+/// max_len: how many ids a reply can have before its end, by the options and by what the model can hold.
+int64_t longest_reply(int64_t source_length, const GenerationTokens& tokens, const SequenceSearchOptions& options);
 
 }  // namespace vlm

@@ -10,6 +10,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/infer/coca_search.h"
+#include "vlm/infer/instruction_tasks.h"
 #include "vlm/models/blip/blip.h"
 #include "vlm/models/layers/packed_linear.h"
 
@@ -17,9 +18,20 @@ namespace vlm {
 
 namespace text_pipeline {
 
-std::pair<int64_t, int64_t> picture_size(Model& model) {
-  if (const auto* pictures = dynamic_cast<PictureModel*>(&model)) return pictures->picture_size();
-  return require<DualEncoder>(model, "look at pictures", "it has no image tower").image_size();
+std::pair<int64_t, int64_t> picture_size(Model& model, const PipelineOptions& options) {
+  const auto* pictures = dynamic_cast<PictureModel*>(&model);
+  if (const int64_t side = options.image_size; side > 0) {
+    const int64_t step = pictures ? pictures->picture_step() : 0;
+    if (step == 0) fail_usage("this ", model.family(), " model takes pictures of its own size only; leave out --image-size");
+    if (side % step != 0) {
+      fail_usage("--image-size ", side, " is no multiple of ", step, ", the side of a patch of this ", model.family(), " model; take ",
+                 std::max(step, side / step * step), " or ", (side / step + 1) * step);
+    }
+    return {side, side};
+  }
+  if (!pictures) return require<DualEncoder>(model, "look at pictures", "it has no image tower").image_size();
+  if (options.usual_size > 0 && !pictures->picture_size_known()) return {options.usual_size, options.usual_size};
+  return pictures->picture_size();
 }
 
 PreprocessOptions sized(PreprocessOptions options, std::pair<int64_t, int64_t> size) {
@@ -30,19 +42,41 @@ PreprocessOptions sized(PreprocessOptions options, std::pair<int64_t, int64_t> s
 }  // namespace text_pipeline
 
 TextPipeline TextPipeline::load(const std::filesystem::path& folder, const PipelineOptions& options) {
-  ModelParts parts = load_parts(folder, options);
-  TextPipeline out(std::move(parts.model), std::move(parts.tokenizer), parts.preprocess, options);
-  out.frozen_ = true;
-  return out;
+  return of(load_parts(folder, options), options);
+}
+
+TextPipeline TextPipeline::of(ModelParts parts, const PipelineOptions& options) {
+  return TextPipeline(std::move(parts.model), std::move(parts.tokenizer), parts.preprocess, options, true);
 }
 
 TextPipeline::TextPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer, const PreprocessOptions& preprocess,
-                           const PipelineOptions& options)
+                           const PipelineOptions& options, bool frozen)
     : model_(std::move(model)),
       tokenizer_(std::move(tokenizer)),
-      size_(text_pipeline::picture_size(*model_)),
+      instructions_(dynamic_cast<Instructed*>(model_.get()) ? std::make_shared<InstructionPipeline>(model_, tokenizer_, frozen) : nullptr),
+      size_(text_pipeline::picture_size(*model_, options)),
       preprocess_(text_pipeline::sized(preprocess, size_)),
-      options_(options) {}
+      options_(options),
+      frozen_(frozen) {}
+
+const InstructionPipeline& TextPipeline::instructions(const std::string& task) const {
+  if (!instructions_) require<Instructed>(*model_, task, "it takes no instructions");
+  return *instructions_;
+}
+
+void TextPipeline::must_caption() const {
+  if (!instructions_) require<Captioner>(*model_, "caption", "it has no text decoder that reads a picture alone; BLIP's captioners, CoCa and OFA have one");
+}
+
+void TextPipeline::must_answer() const {
+  if (!instructions_) require<Answerer>(*model_, "answer questions", "it has no decoder that reads a question; BLIP's models for VQA and OFA have one");
+}
+
+bool TextPipeline::matches() const { return instructions_ || dynamic_cast<Matcher*>(model_.get()); }
+
+GenerateOptions TextPipeline::caption_search() const { return instructions_ ? instruct::caption_search() : GenerateOptions::beam(3, 30); }
+
+GenerateOptions TextPipeline::answer_search() const { return instructions_ ? instruct::answer_search() : GenerateOptions::beam(3, 10); }
 
 void TextPipeline::count_batch() const {
   if (frozen_ && ++batches_ == 2) pack_for_inference(*model_);
@@ -102,7 +136,11 @@ std::vector<GeneratedText> TextPipeline::texts_of(const Tensor& ids, const std::
 }
 
 std::vector<GeneratedText> TextPipeline::caption(const Tensor& pixels, const CaptionOptions& options) const {
-  auto& captioner = require<Captioner>(*model_, "caption", "it has no text decoder that reads a picture alone");
+  must_caption();
+  const GenerateOptions search = options.generate.value_or(caption_search());
+  if (instructions_ && !options.legacy_coca) return instruct::caption(*instructions_, pixels, search, options.prompt);
+  if (options.legacy_coca && model_->family() != "coca") fail_usage("the legacy search is CoCa's; this is a ", model_->family(), " model");
+  auto& captioner = dynamic_cast<Captioner&>(*model_);
   count_batch();
   const c10::InferenceMode inference;
   const GenerationTokens tokens = captioner.generation_tokens();
@@ -114,19 +152,29 @@ std::vector<GeneratedText> TextPipeline::caption(const Tensor& pixels, const Cap
   }
   const auto state = captioner.begin_caption(pixels);
   if (!options.legacy_coca) {
-    const Generated found = generate(*state, prompt, {}, tokens, options.generate);
+    const Generated found = generate(*state, prompt, {}, tokens, search);
     return texts_of(found.ids, found.scores, tokens);
   }
-  if (model_->family() != "coca") fail_usage("the legacy search is CoCa's; this is a ", model_->family(), " model");
   CocaSearchOptions legacy;
-  legacy.seq_len = std::min(tokens.max_length, prompt.size(1) + options.generate.max_new_tokens);
-  if (options.generate.min_length > 0) legacy.min_seq_len = options.generate.min_length;
-  legacy.repetition_penalty = options.generate.repetition_penalty;
+  legacy.seq_len = std::min(tokens.max_length, prompt.size(1) + search.max_new_tokens);
+  if (search.min_length > 0) legacy.min_seq_len = search.min_length;
+  legacy.repetition_penalty = search.repetition_penalty;
   return texts_of(coca_search(*state, prompt, tokens, legacy), {}, tokens);
 }
 
 std::vector<GeneratedText> TextPipeline::answer(const Tensor& pixels, const std::vector<std::string>& questions, const AnswerOptions& options) const {
-  auto& answerer = require<Answerer>(*model_, "answer questions", "it has no decoder that reads a question");
+  must_answer();
+  GenerateOptions search = options.generate.value_or(answer_search());
+  if (instructions_) {
+    if (options.enc_token) fail_usage("[ENC] is BLIP's; this is a ", model_->family(), " model");
+    return instruct::answer(*instructions_, pixels, questions,
+                            {.search = instruct::search_of(search), .prompt = options.prompt, .answers = options.answers, .score_all = options.score_all},
+                            options.objects);
+  }
+  if (options.score_all || options.prompt != ofa_instruction::Prompt::none || !options.objects.empty()) {
+    fail_usage("scoring all answers, prompts of the decoder and lists of objects are for models that take instructions; this is a ", model_->family(), " model");
+  }
+  auto& answerer = dynamic_cast<Answerer&>(*model_);
   count_batch();
   if (static_cast<int64_t>(questions.size()) != pixels.size(0)) fail("there are ", questions.size(), " questions for ", pixels.size(0), " pictures");
   const c10::InferenceMode inference;
@@ -137,7 +185,6 @@ std::vector<GeneratedText> TextPipeline::answer(const Tensor& pixels, const std:
     if (!enc) fail("the tokenizer has no [ENC], which the original BLIP code puts in front of a question");
     ids.select(1, 0).fill_(*enc);
   }
-  GenerateOptions search = options.generate;
   if (!options.answers.empty()) {
     std::vector<std::vector<int64_t>> allowed;
     for (const auto& answer : options.answers) allowed.push_back(tokenizer().encode(answer));
@@ -167,6 +214,7 @@ Tensor TextPipeline::embed_texts(const std::vector<std::string>& texts) const {
 }
 
 std::vector<double> TextPipeline::match(const Tensor& pixels, const std::vector<std::string>& texts) const {
+  if (instructions_) return instruct::match(*instructions_, pixels, texts);
   auto& matcher = require<Matcher>(*model_, "match texts with pictures", "it has no image-text matching head");
   count_batch();
   if (static_cast<int64_t>(texts.size()) != pixels.size(0)) fail("there are ", texts.size(), " texts for ", pixels.size(0), " pictures");

@@ -6,59 +6,81 @@
 ///   blip.caption(pictures.pixels)[0].text;                                  // "a cat on a sofa"
 
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "vlm/infer/generate.h"
+#include "vlm/infer/generated_text.h"
+#include "vlm/infer/instruction_pipeline.h"
 #include "vlm/infer/pipeline.h"
 
 namespace vlm {
 
 struct CaptionOptions {
-  GenerateOptions generate = GenerateOptions::beam(3, 30);
+  std::optional<GenerateOptions> generate;  ///< none: TextPipeline::caption_search()
   std::string prompt;               ///< what every caption begins with
   bool legacy_coca = false;         ///< open_clip 3.x's own search, for CoCa
 };
 
 struct AnswerOptions {
-  GenerateOptions generate = GenerateOptions::beam(3, 10);
+  std::optional<GenerateOptions> generate;  ///< none: TextPipeline::answer_search()
   std::vector<std::string> answers;  ///< if any: only these may come out
   bool enc_token = false;            ///< BLIP: the question opens with [ENC] as in the original code, not with [CLS] as in HF's
-};
-
-struct GeneratedText {
-  std::string text;
-  std::vector<int64_t> ids;  ///< without start, end and padding
-  double score = 0;          ///< see Generated::scores
+  // ---  models that take instructions:
+  bool score_all = false;            ///< all `answers` are scored instead of searched
+  ofa_instruction::Prompt prompt = ofa_instruction::Prompt::none;  ///< what stands in front of the answer
+  std::vector<std::string> objects;  ///< what else is known of each picture: names joined by "&&"; empty: nothing
 };
 
 class TextPipeline {
  public:
   /// Throws an Error that names what is missing.
   static TextPipeline load(const std::filesystem::path& folder, const PipelineOptions& options = {});
+  /// Of what load_parts() brought.
+  static TextPipeline of(ModelParts parts, const PipelineOptions& options = {});
   /// tokenizer may be null for those who work on ids.
   TextPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer, const PreprocessOptions& preprocess,
-               const PipelineOptions& options = {});
+               const PipelineOptions& options = {})
+      : TextPipeline(std::move(model), std::move(tokenizer), preprocess, options, false) {}
 
   /// A stream of batches in the form that the model takes.
   PictureStream stream(ReadPicture read, PictureFailed failed) const;
   /// Files as one batch. A picture that cannot be decoded is an Error that names it.
   PictureBatch decode(const std::vector<std::filesystem::path>& files) const;
 
+  /// Throw an Error that says what the model lacks.
+  void must_caption() const;
+  void must_answer() const;
+  /// How captions and answers of this model are searched for unless something else is asked for: 3 beams; for models that take
+  /// instructions as published (infer/instruction_tasks.h).
+  GenerateOptions caption_search() const;
+  GenerateOptions answer_search() const;
+
   /// pixels: [B, 3, H, W]. Throws if the model cannot caption.
   std::vector<GeneratedText> caption(const Tensor& pixels, const CaptionOptions& options = {}) const;
   /// One question for each picture. Throws if the model cannot answer.
   std::vector<GeneratedText> answer(const Tensor& pixels, const std::vector<std::string>& questions, const AnswerOptions& options = {}) const;
+  /// Whether match() can say something.
+  bool matches() const;
   /// The probability that each text fits its picture. Throws if the model has no matching head.
   std::vector<double> match(const Tensor& pixels, const std::vector<std::string>& texts) const;
 
   /// Unit vectors [N, E] of texts. Throws if the model has no two towers.
   Tensor embed_texts(const std::vector<std::string>& texts) const;
 
+  /// What a model that takes instructions is told; infer/instruction_tasks.h has the tasks. Throws for another model:
+  /// "this blip model cannot ground texts: it takes no instructions".
+  const InstructionPipeline& instructions(const std::string& task) const;
+  bool takes_instructions() const { return instructions_ != nullptr; }
+
   Model& model() const { return *model_; }
   const Tokenizer& tokenizer() const;
 
  private:
+  TextPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer, const PreprocessOptions& preprocess,
+               const PipelineOptions& options, bool frozen);
+
   /// Rows [B, L] with their specials, and a mask of what is no padding.
   std::pair<Tensor, Tensor> encode(const std::vector<std::string>& texts) const;
   std::vector<GeneratedText> texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens) const;
@@ -68,6 +90,7 @@ class TextPipeline {
 
   std::shared_ptr<Model> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
+  std::shared_ptr<const InstructionPipeline> instructions_;  ///< none: the model takes no instructions
   std::pair<int64_t, int64_t> size_;
   Preprocess preprocess_;
   PipelineOptions options_;

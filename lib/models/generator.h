@@ -108,6 +108,10 @@ class PictureModel {
   virtual ~PictureModel() = default;
   /// Height and width of the pictures that the model takes.
   virtual std::pair<int64_t, int64_t> picture_size() const = 0;
+  /// False where that is a guess because the model's files do not say it.
+  virtual bool picture_size_known() const { return true; }
+  /// Sides that are multiples of this are taken as well; 0: pictures have to be of picture_size().
+  virtual int64_t picture_step() const { return 0; }
 };
 
 }  // namespace vlm

@@ -20,6 +20,7 @@
 #include "vlm/models/names/ofa_names.h"
 #include "vlm/models/names/siglip_names.h"
 #include "vlm/models/ofa/ofa.h"
+#include "vlm/models/tuning.h"
 
 namespace vlm {
 
@@ -99,6 +100,21 @@ std::string fairseq_preprocess(const std::string& args, int64_t side) {
 }  // namespace model_folder
 
 LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
+  if (!options.adapter.empty()) {
+    ModelLoadOptions of_base = options;
+    of_base.adapter.clear();
+    LoadedModel out = load_model(path, of_base);
+    out.model = with_adapter(*out.model, options.adapter);
+    return out;
+  }
+  if (is_adapter(path)) {
+    const fs::path folder = fs::is_directory(path) ? path : path.parent_path(), base = adapter_base(path);
+    LoadedModel out = with_context("the base of " + path.string(), [&] { return load_model(base, options); });
+    out.model = with_adapter(*out.model, path);
+    out.folder = folder;
+    out.open_clip_config.clear();
+    return out;
+  }
   ModelSource source = read_model_source(path, options.arch, options.average);
   LoadedModel out;
   out.layout = source.layout;

@@ -23,6 +23,7 @@ struct ModelLoadOptions {
   bool strict = true;  ///< refuse weights that are missing, unexpected or misshapen
   std::string arch{};  ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
   bool average = true; ///< of a fairseq checkpoint: the moving average of the weights, where there is one
+  std::filesystem::path adapter{};  ///< tuned parameters that go on top (models/tuning.h)
 };
 
 struct LoadedModel {
@@ -34,7 +35,8 @@ struct LoadedModel {
   LoadReport report;           ///< clean unless loaded without `strict`
 };
 
-/// `path`: a model folder or a weight file. Throws an Error that names the file, and what does not fit.
+/// `path`: a model folder, a weight file, or a folder of tuned parameters (models/tuning.h), which names its base. Throws an Error
+/// that names the file, and what does not fit.
 LoadedModel load_model(const std::filesystem::path& path, const ModelLoadOptions& options = {});
 
 /// A new model of a family with initial weights drawn from `seed`. `config` holds the keys of the family's configuration; of ofa

@@ -75,7 +75,7 @@ std::string first_words(std::string text, int64_t max_words) {
 constexpr std::string_view albef_deleted = ",.'!?\"()*#:;~";
 
 std::string ofa_text(std::string_view text, bool persons, int64_t max_words) {
-  std::string out = lower_simple(text);
+  std::string out = lower(text);
   out.erase(0, std::min(out.find_first_not_of(",.!?*#:;~"), out.size()));
   dashes_to_spaces(out);
   if (persons) name_persons(out);

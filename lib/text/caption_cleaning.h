@@ -2,8 +2,8 @@
 /// What the readers of ALBEF, TCL, mPLUG and OFA do to texts before they are tokenized (specs: data, section 7). The rules
 /// look alike and differ in details on which released checkpoints depend, so each one stands here by itself.
 ///
-/// All but ofa_target_caption() lower each character by itself. `max_words` keeps the first words, which are what splitting
-/// at single spaces gives (an empty string is one empty word); 0: all of them.
+/// ALBEF's lower each character by itself, OFA's as Python's str.lower does; ofa_target_caption() keeps case. `max_words`
+/// keeps the first words, which are what splitting at single spaces gives (an empty string is one empty word); 0: all.
 
 #include <cstdint>
 #include <string>

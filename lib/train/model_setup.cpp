@@ -4,11 +4,13 @@
 #include <c10/core/GradMode.h>
 
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/config_json.h"
-#include "vlm/infer/preprocess_files.h"
+#include "vlm/infer/pipeline.h"
+#include "vlm/models/fingerprint.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/train/parameter_groups.h"
 
@@ -61,7 +63,16 @@ void own_weights(const Model& model, const c10::Device& device) {
   }
 }
 
+/// `base`: what model.init holds.
+std::shared_ptr<Model> initial(std::shared_ptr<Model> base, const ModelRecipe& recipe, uint64_t seed, std::optional<AdapterInfo>& adapter) {
+  if (!recipe.init_new.empty()) return grown_from(*base, recipe, seed);
+  if (!recipe.tuning.on()) return base;
+  adapter = AdapterInfo{recipe.tuning, fs::absolute(recipe.init).lexically_normal().string(), model_fingerprint(*base)};
+  return with_tuning(*base, recipe.tuning, seed);
+}
+
 std::vector<NamedTensor> unfrozen(Model& model, const ModelRecipe& recipe) {
+  const std::set<std::string> tuned = recipe.tuning.on() ? tuned_parameters(model, recipe.tuning) : std::set<std::string>();
   for (const auto* patterns : {&recipe.freeze, &recipe.unfreeze}) {
     for (const auto& pattern : *patterns) {
       bool used = false;
@@ -72,7 +83,8 @@ std::vector<NamedTensor> unfrozen(Model& model, const ModelRecipe& recipe) {
   }
   std::vector<NamedTensor> out;
   for (auto& entry : model.trainable()) {
-    const bool frozen = matches_any(recipe.freeze, entry.name) && !matches_any(recipe.unfreeze, entry.name);
+    const bool chosen = tuned.empty() || tuned.count(entry.name) > 0;
+    const bool frozen = !chosen || (matches_any(recipe.freeze, entry.name) && !matches_any(recipe.unfreeze, entry.name));
     Tensor(entry.tensor).set_requires_grad(!frozen);
     if (!frozen) out.push_back(entry);
   }
@@ -111,16 +123,21 @@ ModelSetup set_up_model(const Recipe& recipe, const c10::Device& device) {
   ModelSetup out;
   out.preprocess = recipe.data.preprocess;
   out.tokenizer_path = model.tokenizer;
+  if (model.tuning.on() && (model.init.empty() || !model.init_new.empty())) {
+    fail_usage("model.tuning trains a few parameters on top of model.init, which ", model.init.empty() ? "is missing" : "cannot grow (init_new) at the same time");
+  }
   if (model.init.empty()) {
     if (out.tokenizer_path.empty()) fail_usage("model.tokenizer is missing: a new model needs a vocabulary (make one with 'vlm tokenizer train')");
     out.model = with_context("model.config", [&] { return make_model(model.family, model.config, seed); });
   } else {
-    if (out.tokenizer_path.empty()) out.tokenizer_path = model.init;
     LoadedModel loaded = load_model(model.init);
+    // A checkpoint's tokenizer lies beside it.
+    const bool checkpoint = loaded.layout == "fairseq" && !fs::is_directory(model.init);
+    if (out.tokenizer_path.empty()) out.tokenizer_path = checkpoint ? fs::absolute(model.init).parent_path() : fs::path(model.init);
     // A folder's own preprocessing holds unless the recipe has one.
     const bool said = to_json(recipe.data.preprocess) != to_json(PreprocessOptions());
-    if (!said && (fs::is_directory(model.init) || loaded.layout == "fairseq")) out.preprocess = preprocess_of(loaded);
-    out.model = model.init_new.empty() ? std::shared_ptr<Model>(std::move(loaded.model)) : model_setup::grown_from(*loaded.model, model, seed);
+    if (!said && (fs::is_directory(model.init) || checkpoint)) out.preprocess = find_preprocess(loaded);
+    out.model = model_setup::initial(std::move(loaded.model), model, seed, out.adapter);
   }
   model_setup::own_weights(*out.model, device);
   out.tokenizer = load_tokenizer(out.tokenizer_path);

@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "vlm/data/transforms.h"
@@ -21,6 +22,7 @@ struct ModelSetup {
   std::filesystem::path tokenizer_path;   ///< file or folder it was read from
   std::vector<NamedTensor> trained;       ///< parameters that are not frozen; the others need no gradient
   PreprocessOptions preprocess;
+  std::optional<AdapterInfo> adapter;     ///< what model.tuning trains, to be written in place of the model
 };
 
 /// Throws an Error or a usage error that names the key of the recipe that does not fit.

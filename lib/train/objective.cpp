@@ -3,12 +3,15 @@
 #include "vlm/train/caption_objective.h"
 #include "vlm/train/clip_objective.h"
 #include "vlm/train/coca_objective.h"
+#include "vlm/train/ofa_objective.h"
 #include "vlm/train/siglip_objective.h"
 #include "vlm/train/vqa_objective.h"
 
 namespace vlm {
 
 void Objective::tokenize(const std::string&, int64_t*) const { fail("this objective has no ids of a fixed length"); }
+
+std::vector<LossTerm> Objective::joint_losses(const std::vector<SourceBatch>&) { fail("this objective takes the batches of a step one by one"); }
 
 void Objective::check(const Sample& sample, const std::string& text) const {
   const std::string place = sample.shard + ": " + sample.key;
@@ -24,6 +27,7 @@ Registry<ObjectiveFactory>& objectives() {
     out.add("coca", make_coca_objective);
     out.add("caption", make_caption_objective);
     out.add("vqa", make_vqa_objective);
+    out.add("ofa", make_ofa_objective);
     return out;
   }();
   return table;

@@ -8,6 +8,7 @@
 #include "vlm/core/config.h"
 #include "vlm/core/registry.h"
 #include "vlm/data/loader.h"
+#include "vlm/data/transforms_train.h"
 #include "vlm/models/interfaces.h"
 #include "vlm/text/tokenizer.h"
 #include "vlm/train/communicator.h"
@@ -28,12 +29,27 @@ struct ObjectiveContext {
   Communicator& communicator;  ///< outlives the objective
 };
 
+/// A batch of a step, and the name of the data set that gave it.
+struct SourceBatch {
+  std::string source;
+  const Batch* batch = nullptr;
+};
+
+/// What an objective does to the samples of a data set in place of the run's augmentation; see BatchForm::prepare.
+using PrepareSample = std::function<void(Sample& sample, const Image& image, SplitMix64& random, float* pixels, std::string& text)>;
+
 class Objective {
  public:
   virtual ~Objective() = default;
+  /// Told before every step (from 0) of `total_steps`, on all ranks.
+  virtual void begin_step(int64_t step, int64_t total_steps) { (void)step, (void)total_steps; }
   /// The terms for a batch of this rank; what is minimised is their sum. The model is in training mode; the tensors of the
   /// batch are on its device. Every rank calls this for every step, with at least one sample.
   virtual std::vector<LossTerm> losses(const Batch& batch) = 0;
+  /// True: with data.mix_within_step the objective takes all batches of a step together, by joint_losses(), and never one by one.
+  virtual bool joint() const { return false; }
+  /// As losses(). A data set of which a rank had no sample that can be used is left out on all ranks.
+  virtual std::vector<LossTerm> joint_losses(const std::vector<SourceBatch>& batches);
   /// Numbers worth logging beside the losses ("logit_scale").
   virtual std::vector<std::pair<std::string, double>> metrics() const { return {}; }
 
@@ -44,8 +60,14 @@ class Objective {
   /// Throws a SampleError if there is nothing to learn from a sample; `text` is the caption that was drawn. Called by several
   /// threads at once.
   virtual void check(const Sample& sample, const std::string& text) const;
-  /// Height and width of Batch::images.
+  /// Height and width of Batch::images; 0 and 0: there are no pictures. Also those of evaluation and of the model that comes out.
   virtual std::pair<int64_t, int64_t> image_size() const = 0;
+  /// The same for one data set, where they differ.
+  virtual std::pair<int64_t, int64_t> image_size_of(const std::string& source) const { return (void)source, image_size(); }
+  /// Empty: the samples of this data set are augmented as the recipe says. Called by no other thread; what it returns is.
+  virtual PrepareSample preparation(const std::string& source, const TrainTransformOptions& augment, const PreprocessOptions& evaluation) const {
+    return (void)source, (void)augment, (void)evaluation, PrepareSample();
+  }
   /// How a model that was trained so is measured, unless the recipe says: "retrieval", "caption", "vqa", or "" (not at all).
   virtual std::string evaluation() const { return ""; }
 };

@@ -138,8 +138,9 @@ double layer_scale(const LayerPlace& place, double layer_decay, double min_scale
 }
 
 std::vector<OptimizedParameter> parameter_groups(const std::vector<NamedTensor>& parameters, const ParameterGroupOptions& options) {
-  if (options.decay_style != "open_clip" && options.decay_style != "dims") {
-    fail_usage("unknown decay_style '", options.decay_style, "'", did_you_mean(options.decay_style, {"open_clip", "dims"}), "; there are: open_clip, dims");
+  const std::string& style = options.decay_style;
+  if (style != "open_clip" && style != "dims" && style != "all") {
+    fail_usage("unknown decay_style '", style, "'", did_you_mean(style, {"open_clip", "dims", "all"}), "; there are: open_clip, dims, all");
   }
   if (!(options.weight_decay >= 0)) fail_usage("weight_decay is ", options.weight_decay, "; it must not be negative");
   if (!(options.layer_decay > 0)) fail_usage("layer_decay is ", options.layer_decay, "; it must be above 0");
@@ -166,7 +167,8 @@ std::vector<OptimizedParameter> parameter_groups(const std::vector<NamedTensor>&
   std::vector<OptimizedParameter> out;
   for (const auto& [name, tensor] : parameters) {
     OptimizedParameter parameter{.name = name, .parameter = tensor};
-    const bool decayed = (options.decay_style == "dims" ? tensor.dim() >= 2 : takes_weight_decay(name, tensor.dim())) && !matches_any(options.no_decay, name);
+    const bool by_style = style == "all" || (style == "dims" ? tensor.dim() >= 2 : takes_weight_decay(name, tensor.dim()));
+    const bool decayed = by_style && !matches_any(options.no_decay, name);
     parameter.weight_decay = decayed ? options.weight_decay : 0;
     if (by_layer) parameter.lr_scale = layer_scale(places.at(name), options.layer_decay, options.min_scale);
     for (const auto& [pattern, factor] : multipliers) {

@@ -24,7 +24,7 @@ struct ParameterGroupOptions {
   void fields(Fields& f) {
     f.field("weight_decay", weight_decay, "weight decay of the parameters that are decayed");
     f.field("decay_style", decay_style, "open_clip: tensors of two or more dimensions without bn, ln, bias or logit_scale in their name; "
-                                        "dims: all of two or more dimensions");
+                                        "dims: all of two or more dimensions; all: every parameter, as fairseq does");
     f.field("no_decay", no_decay, "names (patterns of * and ?) that are not decayed either");
     f.field("layer_decay", layer_decay, "a layer learns so many times as fast as the one above it; 1: all alike");
     f.field("layer_decay_style", layer_decay_style, "timm (a tower's last norm counts with its last block) or beit (with the head)");

@@ -10,6 +10,7 @@
 #include "vlm/data/source.h"
 #include "vlm/data/transforms.h"
 #include "vlm/data/transforms_train.h"
+#include "vlm/models/tuning.h"
 #include "vlm/train/ema.h"
 #include "vlm/train/evaluation.h"
 #include "vlm/train/optimizer.h"
@@ -25,9 +26,10 @@ struct ModelRecipe {
   std::string tokenizer;  ///< a tokenizer file or folder; empty: that of `init`
   std::vector<std::string> freeze, unfreeze;
   Config config;          ///< the architecture, for new weights
+  TuningOptions tuning;   ///< train a few parameters on top of `init`, and write those alone
 
   void fields(Fields& f) {
-    f.field("family", family, "family of a new model: clip, siglip, coca, blip");
+    f.field("family", family, "family of a new model: clip, siglip, coca, blip, ofa");
     f.field("init", init, "model folder to start from (its weights, tokenizer and preprocessing)");
     f.field("init_new", init_new,
             "patterns of weights that init need not have, as [\"text_decoder.*\"]: the model is made from family and config, and all "
@@ -36,6 +38,7 @@ struct ModelRecipe {
     f.field("freeze", freeze, "patterns of parameters that stay as they are, as [\"visual.*\"]");
     f.field("unfreeze", unfreeze, "patterns that are trained although they match freeze");
     f.field("config", config, "architecture of a new model, under the keys of its family");
+    f.field("tuning", tuning, "a few parameters that are trained, and written, on top of init");
   }
 };
 
@@ -79,7 +82,7 @@ struct ObjectiveRecipe {
   Config options;
 
   void fields(Fields& f) {
-    f.field("name", name, "clip, siglip, coca, caption, vqa, or one that a program has added");
+    f.field("name", name, "clip, siglip, coca, caption, vqa, ofa, or one that a program has added");
     f.field("weight", weight, "its terms are multiplied by this");
     f.field("data", data, "names of data.mix that it takes; empty: all");
     f.field("options", options, "keys of that objective");

@@ -440,7 +440,13 @@ class Run {
     }
   }
 
-  void write_model(const Model& model, const fs::path& folder) const { save_model_folder(folder, model, setup_.preprocess, setup_.tokenizer_path); }
+  void write_model(const Model& model, const fs::path& folder) const {
+    if (setup_.adapter) {
+      save_adapter_folder(folder, model, *setup_.adapter, setup_.preprocess, setup_.tokenizer_path);
+    } else {
+      save_model_folder(folder, model, setup_.preprocess, setup_.tokenizer_path);
+    }
+  }
 
   /// The weights to be used: the average where there is one.
   std::unique_ptr<Model> final_model() const { return snapshot_of(*setup_.model, step_maker_->ema() ? step_maker_->ema()->state() : TensorMap()); }

@@ -9,6 +9,36 @@
 
 namespace vlm {
 
+namespace training_data {
+
+/// Decoded pictures may be smaller than stored ones (data.max_side); boxes are in pixels of the stored ones.
+double shrunk_by(const Sample& sample, const Image& image) {
+  if (sample.images.empty() || sample.images[0].bytes.empty()) return 1;
+  const ImageSize stored = read_image_size(sample.images[0].bytes);
+  return static_cast<double>(std::max(image.height, image.width)) / static_cast<double>(std::max(stored.height, stored.width));
+}
+
+/// What the recipe says. A sample's box goes where its pixels go.
+PrepareSample augmentation(TrainTransformOptions options, const PreprocessOptions& preprocess, int64_t height, int64_t width) {
+  if (height == 0 || width == 0) return [](Sample&, const Image&, SplitMix64&, float*, std::string&) {};
+  const auto transform = std::make_shared<const TrainTransform>(options, preprocess);
+  if (transform->output_size().height != height || transform->output_size().width != width) {
+    fail_usage("data.augment.size gives ", transform->output_size().height, " x ", transform->output_size().width, ", but the model takes ", height, " x ",
+               width);
+  }
+  return [transform](Sample& sample, const Image& image, SplitMix64& random, float* pixels, std::string&) {
+    if (image.pixels.empty()) throw SampleError("no_image", sample.shard + ": " + sample.key);
+    Placement placed;
+    transform->write(image, random, pixels, &placed);
+    if (!sample.box) return;
+    const double shrunk = shrunk_by(sample, image);
+    for (double& x : *sample.box) x *= shrunk;
+    sample.box = placed.box(*sample.box);
+  };
+}
+
+}  // namespace training_data
+
 bool RunObjective::takes(const std::string& source) const { return data.empty() || std::find(data.begin(), data.end(), source) != data.end(); }
 
 std::vector<RunObjective> make_run_objectives(const Recipe& recipe, const ModelSetup& setup, Communicator& communicator) {
@@ -36,6 +66,7 @@ std::vector<RunObjective> make_run_objectives(const Recipe& recipe, const ModelS
 PreprocessOptions preprocess_of_run(const ModelSetup& setup, const std::vector<RunObjective>& objectives) {
   PreprocessOptions out = setup.preprocess;
   const auto [height, width] = objectives.at(0).objective->image_size();
+  if (height == 0) return out;  // texts alone
   out.size = height == width ? std::vector<int64_t>{height} : std::vector<int64_t>{height, width};
   return out;
 }
@@ -85,30 +116,30 @@ std::unique_ptr<Loader> TrainingData::make_loader(const SourceRecipe& recipe, co
                                                   const PreprocessOptions& preprocess) {
   const Objective* lead = nullptr;
   std::vector<const Objective*> takers;
+  PrepareSample own;
   for (const auto& entry : objectives) {
     if (!entry.takes(name)) continue;
     const Objective& objective = *entry.objective;
     takers.push_back(&objective);
-    if (!lead || lead->text_length() == 0) {
-      if (lead && lead->image_size() != objective.image_size()) fail_usage("the objectives of data set '", name, "' want pictures of different sizes");
-      lead = &objective;
+    if (auto prepare = objective.preparation(name, recipe_.augment, preprocess)) {
+      if (own) fail_usage("two objectives prepare the pictures of data set '", name, "', each in its own way; give it to one of them (objectives.*.data)");
+      own = std::move(prepare);
     }
+    if (lead && lead->image_size_of(name) != objective.image_size_of(name)) {
+      fail_usage("the objectives of data set '", name, "' want pictures of different sizes");
+    }
+    if (!lead || lead->text_length() == 0) lead = &objective;
   }
   if (!lead) fail_usage("no objective learns from data set '", name, "'; see objectives.*.data");
-  const auto transform = std::make_shared<const TrainTransform>(recipe_.augment, preprocess);
-  const auto [height, width] = lead->image_size();
-  if (transform->output_size().height != height || transform->output_size().width != width) {
-    fail_usage("data.augment.size gives ", transform->output_size().height, " x ", transform->output_size().width,
-               ", but the model takes ", height, " x ", width);
-  }
+  const auto [height, width] = lead->image_size_of(name);
   BatchForm form;
   form.height = height;
   form.width = width;
   form.text_length = lead->text_length();
-  form.prepare = [transform, takers](Sample& sample, const Image& image, SplitMix64& random, float* pixels, std::string& text) {
+  form.prepare = own ? std::move(own) : training_data::augmentation(recipe_.augment, preprocess, height, width);
+  form.prepare = [takers, prepare = std::move(form.prepare)](Sample& sample, const Image& image, SplitMix64& random, float* pixels, std::string& text) {
     for (const Objective* objective : takers) objective->check(sample, text);
-    if (image.pixels.empty()) throw SampleError("no_image", sample.shard + ": " + sample.key);
-    transform->write(image, random, pixels);
+    prepare(sample, image, random, pixels, text);
   };
   form.tokenize = [lead](const std::string& text, int64_t* ids) { lead->tokenize(text, ids); };
   LoaderOptions options = recipe_.loader;

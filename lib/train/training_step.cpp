@@ -8,6 +8,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
@@ -22,15 +23,25 @@ namespace vlm {
 
 namespace training_step {
 
-std::string some_keys(const std::vector<StepBatch>& batches) {
+std::string some_keys(const std::vector<StepBatch>& batches, const std::vector<size_t>& part) {
   std::string out;
   size_t shown = 0, all = 0;
-  for (const auto& entry : batches) {
-    for (const auto& key : entry.batch.keys) {
+  for (const size_t b : part) {
+    for (const auto& key : batches[b].batch.keys) {
       if (all++ < 5) out += (shown++ ? ", " : "") + key;
     }
   }
   return all > shown ? concat(out, " and ", all - shown, " more") : out;
+}
+
+/// Numbers of batches in portions: of every `size` batches those that can be used.
+std::vector<std::vector<size_t>> parts_of(const std::vector<size_t>& usable, size_t size) {
+  std::vector<std::vector<size_t>> out;
+  for (const size_t b : usable) {
+    if (out.empty() || out.back().back() / size != b / size) out.emplace_back();
+    out.back().push_back(b);
+  }
+  return out;
 }
 
 }  // namespace training_step
@@ -63,12 +74,26 @@ TrainingStep::TrainingStep(const Recipe& recipe, const ModelSetup& setup, const 
 
 TrainingStep::~TrainingStep() = default;
 
-TrainingStep::Terms TrainingStep::forward(const StepBatch& entry, const std::string& source) {
+/// The terms of `part` of the batches, which are computed together: one batch, or those that a mix has side by side.
+TrainingStep::Terms TrainingStep::forward(const std::vector<StepBatch>& batches, const std::vector<size_t>& part, const TrainingData& data) {
   Terms terms;
   const Autocast autocast(setup_.trained[0].tensor.device().type(), recipe_.train.precision);
   for (const auto& objective : objectives_) {
-    if (!objective.takes(source)) continue;
-    for (auto& term : objective.objective->losses(entry.batch)) {
+    std::vector<SourceBatch> taken;
+    for (const size_t b : part) {
+      const std::string& source = data.source_name(batches[b].source);
+      if (objective.takes(source)) taken.push_back({source, &batches[b].batch});
+    }
+    if (taken.empty()) continue;
+    std::vector<LossTerm> found;
+    if (objective.objective->joint()) {
+      found = objective.objective->joint_losses(taken);
+    } else {
+      for (const auto& entry : taken) {
+        for (auto& term : objective.objective->losses(*entry.batch)) found.push_back(std::move(term));
+      }
+    }
+    for (auto& term : found) {
       terms.names.push_back(objectives_.size() > 1 ? objective.name + "/" + term.name : term.name);
       terms.values.push_back(objective.weight == 1 ? term.value : term.value * objective.weight);
       terms.counts.push_back(term.count);
@@ -126,17 +151,19 @@ StepResult TrainingStep::run(const std::vector<StepBatch>& batches, const Traini
   if (result.empty) return result;
 
   clear_gradients(setup_.trained);
+  for (const auto& objective : objectives_) objective.objective->begin_step(step, total_steps);
   // A step is the mean over its batches; those that a mix has side by side add up.
   const size_t side_by_side = recipe_.data.mix_within_step ? batches.size() / static_cast<size_t>(recipe_.train.accumulate) : 1;
   const auto batches_in_step = static_cast<double>((usable.size() + side_by_side - 1) / side_by_side);
   std::map<std::string, double> losses;
   std::vector<std::string> order;
-  for (const size_t b : usable) {
-    Terms terms = forward(batches[b], data.source_name(batches[b].source));
+  const bool together = std::any_of(objectives_.begin(), objectives_.end(), [](const auto& objective) { return objective.objective->joint(); });
+  for (const auto& part : training_step::parts_of(usable, together ? side_by_side : 1)) {
+    Terms terms = forward(batches, part, data);
     if (!terms.finite) {
       result.skipped = true;
       result.loss = std::numeric_limits<double>::quiet_NaN();
-      if (!terms.finite_here) result.keys = training_step::some_keys({batches.begin() + static_cast<int64_t>(b), batches.begin() + static_cast<int64_t>(b) + 1});
+      if (!terms.finite_here) result.keys = training_step::some_keys(batches, part);
       clear_gradients(setup_.trained);
       return result;
     }
@@ -151,7 +178,7 @@ StepResult TrainingStep::run(const std::vector<StepBatch>& batches, const Traini
       const Tensor part = share == 1 ? terms.values[i] : terms.values[i] * share;
       total = total.defined() ? total + part : part;
     }
-    if (b == usable.back()) reducer_.begin();
+    if (part.back() == usable.back()) reducer_.begin();
     if (total.defined()) total.backward();
   }
   reducer_.finish();
@@ -184,7 +211,7 @@ StepResult TrainingStep::run(const std::vector<StepBatch>& batches, const Traini
     }
   } else if (!finite) {
     result.skipped = true;
-    result.keys = training_step::some_keys(batches);
+    result.keys = training_step::some_keys(batches, usable);
     return result;
   }
   optimizer_->step(result.lr);

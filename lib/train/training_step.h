@@ -43,7 +43,7 @@ class TrainingStep {
 
  private:
   struct Terms;
-  Terms forward(const StepBatch& batch, const std::string& source);
+  Terms forward(const std::vector<StepBatch>& batches, const std::vector<size_t>& part, const TrainingData& data);
 
   const Recipe& recipe_;
   const ModelSetup& setup_;

@@ -35,6 +35,7 @@ TEST(ParameterGroups, DecayFollowsOpenClipsRuleOrTheDimensions) {
   };
   EXPECT_EQ(decays({.weight_decay = 0.5}), (std::vector<double>{0.5, 0, 0, 0.5, 0}));
   EXPECT_EQ(decays({.weight_decay = 0.5, .decay_style = "dims"}), (std::vector<double>{0.5, 0.5, 0.5, 0.5, 0}));
+  EXPECT_EQ(decays({.weight_decay = 0.5, .decay_style = "all"}), (std::vector<double>{0.5, 0.5, 0.5, 0.5, 0.5}));
   EXPECT_EQ(decays({.weight_decay = 0.5, .decay_style = "dims", .no_decay = {"*pos_embed", "*bn?*"}}), (std::vector<double>{0.5, 0, 0.5, 0, 0}));
 }
 

@@ -1,3 +1,5 @@
+#include "vlm/models/ofa/tied.h"
+
 #include <ATen/ops/equal.h>
 #include <ATen/ops/zeros.h>
 

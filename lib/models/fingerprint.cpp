@@ -1,4 +1,4 @@
-#include "vlm/infer/fingerprint.h"
+#include "vlm/models/fingerprint.h"
 
 #include <ATen/ops/slice.h>
 

@@ -1,0 +1,96 @@
+#include <algorithm>
+#include <filesystem>
+
+#include "command.h"
+#include "picture_task.h"
+#include "vlm/core/error.h"
+#include "vlm/data/draw_box.h"
+#include "vlm/data/image_encode.h"
+#include "vlm/infer/instruction_tasks.h"
+#include "vlm/infer/text_pipeline.h"
+#include "vlm/io/atomic_file.h"
+
+namespace vlm::apps {
+
+namespace grounding {
+
+namespace fs = std::filesystem;
+
+struct Options {
+  PictureTask task;
+  instruct::GroundOptions ground;
+  std::string draw;
+  bool any_reply = false;
+};
+
+/// A model may write coordinates a little outside of the picture.
+Corners inside(const Corners& box, const ImageSize& size) {
+  Corners out;
+  for (size_t i = 0; i < 4; ++i) out[i] = std::clamp(box[i], 0.0f, static_cast<float>(i % 2 ? size.height : size.width));
+  return out;
+}
+
+/// The picture with the boxes of all texts, in `file`.
+void draw_boxes(const std::string& picture, const std::vector<Corners>& boxes, const fs::path& file) {
+  static constexpr std::array<uint8_t, 3> colors[] = {{255, 48, 48}, {48, 160, 255}, {64, 220, 64}, {255, 180, 0}, {220, 64, 220}, {0, 210, 210}};
+  const Picture source = Picture::from_file(picture);
+  Image image = decode_image(source.bytes, source.decode);
+  for (size_t i = 0; i < boxes.size(); ++i) draw_box(image, boxes[i], colors[i % std::size(colors)]);
+  write_file_atomically(file, encode_png(image));
+}
+
+void run(Options options) {
+  PictureTask& task = options.task;
+  task.take_text("name a picture and what to find in it: vlm ground --model DIR photo.jpg \"the man in red\"");
+  options.ground.only_bins = !options.any_reply;
+  const auto files = task.files();
+  if (!options.draw.empty() && files.size() > 1 && !fs::is_directory(options.draw)) {
+    fail_usage("--draw ", options.draw, ": there are ", files.size(), " pictures, so name a folder that is there; each picture goes into a file of its own name");
+  }
+  const TextPipeline pipeline = task.model.load_text();
+  const InstructionPipeline& model = with_context(task.model.model, [&]() -> const InstructionPipeline& { return pipeline.instructions("ground texts"); });
+  std::vector<std::string> drawn;
+  task.run(pipeline, files, [&](const PictureBatch& batch) {
+    std::vector<std::vector<Corners>> boxes(batch.names.size());
+    auto results = for_each_text(batch, task.texts, [&](const std::vector<std::string>& texts) {
+      std::vector<TaskResult> out;
+      for (const auto& found : instruct::ground(model, batch.pixels, batch.sizes, texts, options.ground)) {
+        const size_t i = out.size();
+        const Corners box = inside(found.box, batch.sizes[i]);
+        boxes[i].push_back(box);
+        std::string line;
+        for (const float x : box) line += rounded(x, 1) + " ";
+        out.push_back({i, {{"text", texts.front()}, {"box", box_json(box)}, {"width", batch.sizes[i].width}, {"height", batch.sizes[i].height}, {"score", found.score}},
+                       line + rounded(found.score, 4)});
+      }
+      return out;
+    });
+    for (size_t i = 0; i < batch.names.size() && !options.draw.empty(); ++i) {
+      const fs::path target = fs::is_directory(options.draw) ? fs::path(options.draw) / (fs::path(batch.names[i]).stem().string() + ".png") : fs::path(options.draw);
+      if (std::find(drawn.begin(), drawn.end(), target.string()) != drawn.end()) fail("--draw: two pictures would both be written to ", target.string());
+      draw_boxes(batch.names[i], boxes[i], target);
+      drawn.push_back(target.string());
+    }
+    return results;
+  });
+}
+
+}  // namespace grounding
+
+void add_ground(CLI::App& app) {
+  auto options = std::make_shared<grounding::Options>();
+  options->task.label = "boxes";
+  options->task.model.usual_size = 512;
+  CLI::App* command = add_command(app, "ground", "Find what a text speaks of in a picture: a box, left top right bottom in pixels, and its score (OFA)",
+                                  "vlm ground --model ofa-refcoco photo.jpg \"the man in red\" --draw found.png", [options] { grounding::run(*options); });
+  options->task.add_to(*command, "Pictures, folders or patterns; the last argument is the text");
+  options->task.add_text_to(*command, "text", "A text");
+  command->add_option("--draw", options->draw, "Write the picture with the box to this PNG file (with several pictures: to a folder)");
+  command->add_option("--beam", options->ground.beams, "Beams; 1: greedy")->capture_default_str()->check(at_least_one)->group("Search");
+  command->add_option("--max-image-size", options->ground.max_image_size, "Pixel that the model's last coordinate stands for; 512 as published, whatever the size of the pictures")
+      ->capture_default_str()
+      ->check(at_least_one);
+  command->add_flag("--any-reply", options->any_reply, "Do not force the reply to be coordinates, as published evaluation does not");
+}
+
+}  // namespace vlm::apps
