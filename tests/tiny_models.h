@@ -8,6 +8,7 @@
 #include "vlm/core/config.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/models/model_folder.h"
+#include "vlm/text/bpe.h"
 
 namespace vlm::testing {
 
@@ -41,5 +42,37 @@ vision_cfg: {image_size: 16, layers: 1, width: 16, head_width: 8, patch_size: 8,
 text_cfg: {context_length: 12, vocab_size: 40, width: 16, heads: 4, layers: 2, embed_cls: true, output_tokens: true}
 multimodal_cfg: {context_length: 12, vocab_size: 40, width: 16, heads: 2, layers: 2}
 )";
+
+/// Ids of a tiny OFA: 4 specials, 256 bytes, <mask>, 8 codes, 50 bins.
+inline constexpr int64_t tiny_ofa_mask = 260, tiny_ofa_codes = 8, tiny_ofa_bins = 50;
+
+inline std::string tiny_ofa_config(int64_t side = 32) {
+  return R"({"model_type": "ofa", "vocab_size": 319, "num_codes": 8, "num_bins": 50, "d_model": 16, "encoder_layers": 1, "decoder_layers": 2,
+    "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "max_position_embeddings": 200,
+    "token_bucket_size": 16, "image_bucket_size": 8, "code_image_size": 32, "resnet_type": "custom", "resnet_layers": [1, 1, 1],
+    "resnet_stem_width": 4, "normformer": true)" +
+         (side > 0 ? ", \"patch_image_size\": " + std::to_string(side) : std::string()) + "}";
+}
+
+/// In HF's layout as released: no file says how pictures are prepared. side 0: nor how large they are. The weights are a hundred
+/// times as large as a new model's, so that replies differ from picture to picture.
+inline void write_tiny_ofa(const std::filesystem::path& folder, uint64_t seed = 5, int64_t side = 32) {
+  const auto model = make_model("ofa", Config::parse(tiny_ofa_config(side), "test"), seed);
+  for (auto& [name, tensor] : model->state()) {
+    if (name.ends_with("proj.weight") || name.ends_with("fc1.weight") || name.ends_with("fc2.weight")) tensor.detach().mul_(20);
+    if (name.ends_with("embed_tokens.weight")) tensor.detach().mul_(10);
+  }
+  save_hf_folder(folder, *model, nlohmann::ordered_json::object());
+  std::filesystem::remove(folder / "preprocessor_config.json");
+  const ByteSymbols bytes;
+  nlohmann::ordered_json vocabulary;
+  for (const char* piece : {"<s>", "<pad>", "</s>", "<unk>"}) vocabulary[piece] = vocabulary.size();
+  for (const unsigned char byte : bytes.order) vocabulary[bytes.symbol[byte]] = vocabulary.size();
+  vocabulary["<mask>"] = vocabulary.size();
+  for (int i = 0; i < tiny_ofa_codes; ++i) vocabulary["<code_" + std::to_string(i) + ">"] = vocabulary.size();
+  for (int i = 0; i < tiny_ofa_bins; ++i) vocabulary["<bin_" + std::to_string(i) + ">"] = vocabulary.size();
+  write_file_atomically(folder / "vocab.json", vocabulary.dump());
+  write_file_atomically(folder / "merges.txt", "#version: 0.2\n");
+}
 
 }  // namespace vlm::testing

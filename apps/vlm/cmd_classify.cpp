@@ -92,7 +92,6 @@ void run(const Options& options) {
     if (!prompts.empty()) fail_usage("templates are for models with two towers; this ", parts.model->family(), " model is asked and answers with a class");
     judged = by_instruction(TextPipeline::of(std::move(parts), loading), classes, read, skip);
   } else {
-    if (loading.image_size > 0) fail_usage("this ", parts.model->family(), " model takes pictures of its own size only; leave out --image-size");
     if (prompts.empty()) prompts = {"a photo of a {}."};
     judged = by_two_towers(DualEncoderPipeline::of(std::move(parts), loading), classes, prompts, read, skip);
   }

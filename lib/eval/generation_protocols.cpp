@@ -1,5 +1,6 @@
 #include "vlm/eval/generation_protocols.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -69,6 +70,12 @@ std::vector<std::string> answers_of(const Sample& sample) {
   std::vector<std::string> out;
   for (size_t i = 0; i < sample.answers.size(); ++i) out.insert(out.end(), static_cast<size_t>(std::max<int64_t>(0, sample.counts[i])), sample.answers[i]);
   return out;
+}
+
+/// The weight of an answer among those of the data set; 0 if it is none of them.
+double weight_of(const Sample& sample, const std::string& answer) {
+  const auto it = std::find(sample.answers.begin(), sample.answers.end(), answer);
+  return it == sample.answers.end() ? 0 : sample.weights[static_cast<size_t>(it - sample.answers.begin())];
 }
 
 }  // namespace generation_protocols
@@ -177,6 +184,9 @@ VqaReport evaluate_vqa(const TextPipeline& pipeline, const Source& source, const
   VqaReport report;
   std::vector<VqaQuestion> asked;
   std::vector<nlohmann::ordered_json> results;
+  AnswerOptions answering = options.answer;
+  double weights = 0;
+  int64_t weighed = 0;
   PictureBatch batch;
   while (stream.next(batch)) {
     std::vector<Sample> rows;
@@ -185,12 +195,21 @@ VqaReport evaluate_vqa(const TextPipeline& pipeline, const Source& source, const
       rows.push_back(pending.take(name));
       questions.push_back(rows.back().question);
     }
-    const auto answers = pipeline.answer(batch.pixels, questions, options.answer);
+    if (options.with_objects) {
+      answering.objects.clear();
+      for (const auto& row : rows) answering.objects.push_back(text_of(row.meta, "objects"));
+    }
+    const auto answers = pipeline.answer(batch.pixels, questions, answering);
     for (size_t i = 0; i < answers.size(); ++i) {
       skips.use();
       VqaQuestion question{rows[i].key, answers[i].text, answers_of(rows[i]), text_of(rows[i].meta, "question_type"), text_of(rows[i].meta, "answer_type")};
       results.push_back({{"question_id", rows[i].key}, {"number", rows[i].number}, {"question", rows[i].question}, {"answer", answers[i].text}, {"score", answers[i].score}});
       report.questions += 1;
+      if (!rows[i].weights.empty() && rows[i].weights.size() == rows[i].answers.size() && rows[i].counts.empty()) {
+        weighed += 1;
+        weights += weight_of(rows[i], answers[i].text);
+        results.back()["weight"] = weight_of(rows[i], answers[i].text);
+      }
       if (question.answers.empty()) {
         report.unanswered += 1;
         if (options.each) options.each(results.back());
@@ -202,6 +221,7 @@ VqaReport evaluate_vqa(const TextPipeline& pipeline, const Source& source, const
   }
   if (report.questions == 0) fail(source.name(), " holds no question that can be asked");
   report.skipped = skips.skipped();
+  if (weighed > 0) report.soft_accuracy = weights / static_cast<double>(weighed);
   if (!asked.empty()) {
     report.accuracy = vqa_accuracy(asked, options.variant);
     report.exact_match = vqa_exact_match(asked);
@@ -218,6 +238,7 @@ nlohmann::ordered_json VqaReport::to_json() const {
   nlohmann::ordered_json out;
   const bool known = questions > unanswered;
   if (known) {
+    if (soft_accuracy) out["soft_accuracy"] = *soft_accuracy;
     out["accuracy"] = accuracy.overall / 100.0;
     out["exact_match"] = exact_match;
     for (const auto& [type, value] : accuracy.per_answer_type) out["per_answer_type"][type] = value / 100.0;

@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,6 +40,7 @@ CaptionReport nearest_picture_captions(const Source& train, const Source& test, 
 
 struct VqaEvaluation {
   AnswerOptions answer;
+  bool with_objects = false;  ///< the names of objects that the data set has of a picture are part of the question (OFA)
   VqaVariant variant = VqaVariant::official;
   bool progress = true, strict = false;
   SampleResult each;
@@ -47,6 +49,9 @@ struct VqaEvaluation {
 struct VqaReport {
   VqaAccuracy accuracy;     ///< in percent, as the benchmark prints them
   double exact_match = 0;   ///< share
+  /// Mean weight that the data set gives to the answers: the accuracy of data sets that weigh answers and do not count people (OFA's
+  /// files). Nothing where no question has weights of that kind.
+  std::optional<double> soft_accuracy;
   int64_t questions = 0, unanswered = 0, skipped = 0;
 
   nlohmann::ordered_json to_json() const;

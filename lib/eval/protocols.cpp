@@ -1,18 +1,17 @@
 #include "vlm/eval/protocols.h"
 
 #include <ATen/ops/matmul.h>
-#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "vlm/core/error.h"
 #include "vlm/core/progress.h"
 #include "vlm/core/strings.h"
 #include "vlm/eval/embed_samples.h"
+#include "vlm/eval/labelled_samples.h"
 #include "vlm/text/unicode.h"
 
 namespace vlm {
@@ -126,72 +125,13 @@ ZeroShotReport evaluate_zero_shot(const DualEncoderPipeline& pipeline, const Sou
   SkipCounter skips(source.name(), strict);
   SampleStream stream(source, skips, "pictures", options.progress);
   ZeroShotReport report;
-  report.classes = options.classes.empty() ? source.class_names() : options.classes;
-  if (report.classes.empty()) {
-    // Found out before anything is computed.
-    for (int64_t i = 0; i < source.size(); ++i) {
-      std::optional<Sample> first;
-      try {
-        first = source.describe_number(i);
-      } catch (const SampleError&) {
-        continue;
-      }
-      if (!first->label.has_value()) continue;
-      if (!first->meta.is_object() || !first->meta.contains("class")) {
-        fail_usage("the classes of ", source.name(), " have numbers but no names; give them with --classnames FILE");
-      }
-      break;
-    }
-  }
-  std::vector<std::string> names, keys;
-  std::vector<int64_t> numbers, places;
-  const auto class_of = [](const Sample& sample) -> std::string {
-    return sample.meta.is_object() && sample.meta.contains("class") && sample.meta["class"].is_string() ? sample.meta["class"].get<std::string>() : "";
-  };
+  LabelledSamples labels(source, options, report);
   const Tensor images = embed_samples(
-      pipeline, stream, skips,
-      [&](const Sample& sample) {
-        const bool labelled = sample.label.has_value() || !class_of(sample).empty();
-        report.unlabelled += !labelled;
-        return labelled;
-      },
-      [&](Sample& sample) {
-        keys.push_back(sample.key);
-        names.push_back(class_of(sample));
-        numbers.push_back(sample.label.value_or(-1));
-        places.push_back(sample.number);
-      });
-  report.items = static_cast<int64_t>(names.size());
+      pipeline, stream, skips, [&](const Sample& sample) { return labels.want(sample); }, [&](Sample& sample) { labels.keep(sample); });
   report.skipped = skips.skipped();
-  if (names.empty()) fail(source.name(), " holds no picture with a class");
-  if (report.classes.empty()) {
-    report.classes = names;
-    std::sort(report.classes.begin(), report.classes.end());
-    report.classes.erase(std::unique(report.classes.begin(), report.classes.end()), report.classes.end());
-    if (report.classes.front().empty()) fail("the classes of ", source.name(), " have numbers but no names; give them with --classnames FILE");
-  }
-  std::vector<int64_t> target;
-  std::map<int64_t, int64_t> frequency;
-  for (size_t i = 0; i < names.size(); ++i) {
-    int64_t label = numbers[i];
-    if (!names[i].empty()) {
-      const auto it = std::find(report.classes.begin(), report.classes.end(), names[i]);
-      if (it == report.classes.end()) fail("the class '", names[i], "' of ", source.name(), " is not among the given classes", did_you_mean(names[i], report.classes));
-      label = it - report.classes.begin();
-    }
-    target.push_back(label);
-    frequency[label] += 1;
-  }
-  for (const auto& [label, count] : frequency) report.majority = std::max(report.majority, static_cast<double>(count) / static_cast<double>(report.items));
+  labels.resolve();
   const Tensor classifier = zero_shot_classifier(report.classes, options.templates, [&](const auto& texts) { return pipeline.embed_texts(texts); });
-  const Tensor scores = at::matmul(images, classifier);
-  report.accuracy = zero_shot_topk(scores, at::tensor(target, at::kLong), options.ks);
-  const Tensor best = scores.argmax(1);
-  for (size_t i = 0; i < target.size() && options.each; ++i) {
-    const auto chosen = static_cast<size_t>(best[static_cast<int64_t>(i)].item<int64_t>());
-    options.each({{"picture", keys[i]}, {"number", places[i]}, {"class", report.classes[static_cast<size_t>(target[i])]}, {"predicted", report.classes[chosen]},
-                  {"cosine", scores[static_cast<int64_t>(i)][static_cast<int64_t>(chosen)].item<double>()}});
-  }
+  labels.finish(at::matmul(images, classifier), "cosine");
   return report;
 }
 

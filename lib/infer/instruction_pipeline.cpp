@@ -179,7 +179,10 @@ std::vector<GeneratedText> InstructionPipeline::reply(const Tensor& pixels, cons
     const size_t prompt = std::min(best.ids.size(), prefixes[i].size() - begin.size());
     out[i].ids.assign(best.ids.begin() + static_cast<std::ptrdiff_t>(prompt), best.ids.end());
     if (!out[i].ids.empty() && out[i].ids.back() == tokens_.end) out[i].ids.pop_back();
-    out[i].text = decode(out[i].ids);
+    const Ids written(out[i].ids.begin() + static_cast<std::ptrdiff_t>(std::min(begin.size(), out[i].ids.size())), out[i].ids.end());
+    const auto answer = answers.empty() ? answers.end() : std::find(answers.begin(), answers.end(), written);
+    // A closed set answers in its own spelling, which decoding need not give back.
+    out[i].text = answer == answers.end() ? decode(out[i].ids) : options.answers[static_cast<size_t>(answer - answers.begin())];
     out[i].score = best.score;
   }
   return out;

@@ -21,10 +21,10 @@
 namespace vlm {
 
 struct ReplyOptions {
-  SequenceSearchOptions search;
+  SequenceSearchOptions search{};
   ofa_instruction::Prompt prompt = ofa_instruction::Prompt::none;  ///< what the decoder is given in front of the reply
-  std::string begin;                 ///< a text that every reply begins with, behind the prompt; it is part of the reply
-  std::vector<std::string> answers;  ///< if any: only these may come out
+  std::string begin{};               ///< a text that every reply begins with, behind the prompt; it is part of the reply
+  std::vector<std::string> answers{};  ///< if any: only these may come out
   bool score_all = false;            ///< every answer is scored by its log-probability among the answers, and the best one wins
 };
 

@@ -53,11 +53,11 @@ void check_vocabulary(const Model& model, const Tokenizer& tokenizer) {
 }  // namespace pipeline
 
 PreprocessOptions find_preprocess(const LoadedModel& loaded) {
-  if (!loaded.open_clip_config.empty()) return read_open_clip_preprocess(nlohmann::json::parse(loaded.open_clip_config));
+  const auto written = [&](const char* file) { return !loaded.folder.empty() && fs::exists(loaded.folder / file); };
+  const bool in_folder = written("preprocessor_config.json") || written("processor_config.json") || written("open_clip_config.json");
+  if (!in_folder && !loaded.open_clip_config.empty()) return read_open_clip_preprocess(nlohmann::json::parse(loaded.open_clip_config));
   // Released folders of models that take instructions say nothing about pictures: all of them are prepared alike.
-  if (dynamic_cast<const Instructed*>(loaded.model.get()) && (loaded.folder.empty() || !fs::exists(loaded.folder / "preprocessor_config.json"))) {
-    return instructed_preprocess();
-  }
+  if (!in_folder && dynamic_cast<const Instructed*>(loaded.model.get())) return instructed_preprocess();
   return load_preprocess(loaded.folder);
 }
 
@@ -78,6 +78,7 @@ DualEncoderPipeline DualEncoderPipeline::load(const fs::path& path, const Pipeli
 }
 
 DualEncoderPipeline DualEncoderPipeline::of(ModelParts parts, const PipelineOptions& options) {
+  if (options.image_size > 0) fail_usage("this ", parts.model->family(), " model takes pictures of its own size only; leave out --image-size");
   DualEncoderPipeline out(std::move(parts.model), std::move(parts.tokenizer), parts.preprocess, options);
   out.frozen_ = true;
   return out;

@@ -67,7 +67,8 @@ const Registry<Factory>& families() {
     out.add("ofa", [](const Config& config) -> std::unique_ptr<Model> {
       const auto json = config.to_json();
       OfaConfig::check_keys(json);
-      return std::make_unique<OfaModel>(OfaConfig::from_hf(json.dump(), "the recipe's model"));
+      return std::make_unique<OfaModel>(json.contains("arch") ? OfaConfig::from_fairseq(json.dump(), "the recipe's model")
+                                                              : OfaConfig::from_hf(json.dump(), "the recipe's model"));
     });
     return out;
   }();
@@ -112,7 +113,6 @@ LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
     LoadedModel out = with_context("the base of " + path.string(), [&] { return load_model(base, options); });
     out.model = with_adapter(*out.model, path);
     out.folder = folder;
-    out.open_clip_config.clear();
     return out;
   }
   ModelSource source = read_model_source(path, options.arch, options.average);

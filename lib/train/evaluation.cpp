@@ -9,8 +9,10 @@
 
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
+#include "vlm/data/answer_set.h"
 #include "vlm/data/subset_source.h"
 #include "vlm/eval/generation_protocols.h"
+#include "vlm/eval/instruction_protocols.h"
 #include "vlm/eval/protocols.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/train/thumbnail.h"
@@ -32,7 +34,11 @@ struct Task {
   PipelineOptions pipeline_options() const { return PipelineOptions{.batch_size = options.batch_size}; }
   TextPipeline text_pipeline() const { return TextPipeline(model, tokenizer, preprocess, pipeline_options()); }
   DualEncoderPipeline dual_encoder() const { return DualEncoderPipeline(model, tokenizer, preprocess, pipeline_options()); }
-  GenerateOptions generate() const { return GenerateOptions::beam(options.beams, options.max_tokens); }
+  GenerateOptions generate(GenerateOptions usual) const {
+    usual.beams = options.beams;
+    usual.max_new_tokens = options.max_tokens;
+    return usual;
+  }
 
   /// Which of `count` results are kept: spread over them, the same ones at every evaluation.
   std::vector<size_t> kept(size_t count) const {
@@ -91,7 +97,7 @@ EvaluationResult captions(const Task& task) {
   const TextPipeline pipeline = task.text_pipeline();
   std::vector<Json> results;
   CaptionEvaluation options;
-  options.caption.generate = task.generate();
+  options.caption.generate = task.generate(pipeline.caption_search());
   options.caption.prompt = task.options.prompt;
   options.progress = false;
   options.each = [&](const Json& result) { results.push_back(result); };
@@ -117,14 +123,22 @@ EvaluationResult answers(const Task& task) {
   const TextPipeline pipeline = task.text_pipeline();
   std::vector<Json> results;
   VqaEvaluation options;
-  options.answer.generate = task.generate();
+  options.answer.generate = task.generate(pipeline.answer_search());
+  options.answer.prompt = ofa_instruction::prompt_named(task.options.prompt_type);
+  if (!task.options.answers.empty()) options.answer.answers = read_answer_set(task.options.answers);
+  options.answer.score_all = task.options.score_all;
+  options.with_objects = task.options.add_object;
   options.progress = false;
   options.each = [&](const Json& result) { results.push_back(result); };
   const VqaReport report = evaluate_vqa(pipeline, task.source, options);
 
   EvaluationResult out;
   out.report = report.to_json();
-  if (report.questions > report.unanswered) {
+  if (report.soft_accuracy) {
+    out.metrics = {{"soft_accuracy", *report.soft_accuracy}, {"exact_match", report.exact_match}};
+    out.main_metric = "soft_accuracy";
+    out.headline = concat("accuracy by the weights of the answers ", percent_of(*report.soft_accuracy), ", exact match ", percent_of(report.exact_match));
+  } else if (report.questions > report.unanswered) {
     out.metrics = {{"accuracy", report.accuracy.overall / 100}, {"exact_match", report.exact_match}};
     out.main_metric = "accuracy";
     out.headline = concat("VQA accuracy ", percent_of(report.accuracy.overall / 100), ", exact match ", percent_of(report.exact_match));
@@ -142,14 +156,14 @@ EvaluationResult answers(const Task& task) {
 }
 
 EvaluationResult zero_shot(const Task& task) {
-  const DualEncoderPipeline pipeline = task.dual_encoder();
   const c10::InferenceMode inference;
   std::vector<Json> results;
   ZeroShotOptions options;
   options.progress = false;
   if (!task.options.prompt.empty()) options.templates = {task.options.prompt};
   options.each = [&](const Json& result) { results.push_back(result); };
-  const ZeroShotReport report = evaluate_zero_shot(pipeline, task.source, options);
+  const bool instructed = dynamic_cast<Instructed*>(task.model.get()) != nullptr;
+  const ZeroShotReport report = instructed ? evaluate_zero_shot(task.text_pipeline(), task.source, options) : evaluate_zero_shot(task.dual_encoder(), task.source, options);
 
   EvaluationResult out;
   for (const auto& [k, share] : report.accuracy.top) out.metrics[concat("top", k)] = share;
@@ -167,12 +181,57 @@ EvaluationResult zero_shot(const Task& task) {
   return out;
 }
 
+EvaluationResult entailment(const Task& task) {
+  std::vector<Json> results;
+  EntailmentEvaluation options;
+  options.prompt = ofa_instruction::prompt_named(task.options.prompt_type);
+  options.with_premise = task.options.add_caption;
+  options.progress = false;
+  options.each = [&](const Json& result) { results.push_back(result); };
+  const EntailmentReport report = evaluate_entailment(task.text_pipeline(), task.source, options);
+
+  EvaluationResult out;
+  out.metrics = {{"accuracy", report.accuracy}};
+  out.main_metric = "accuracy";
+  out.headline = concat("entailment ", percent_of(report.accuracy), " (always the commonest label ", percent_of(report.majority), ")");
+  out.report = report.to_json();
+  for (const size_t i : task.kept(results.size())) {
+    Json example = task.example(results[i].at("picture"), results[i].at("number"));
+    for (const char* key : {"hypothesis", "label", "predicted"}) example[key] = results[i].at(key);
+    out.samples.push_back(std::move(example));
+  }
+  return out;
+}
+
+EvaluationResult boxes(const Task& task) {
+  std::vector<Json> results;
+  GroundingEvaluation options;
+  options.ground.beams = task.options.beams;
+  options.ground.max_image_size = task.options.max_image_size;
+  options.progress = false;
+  options.each = [&](const Json& result) { results.push_back(result); };
+  const GroundingReport report = evaluate_grounding(task.text_pipeline(), task.source, options);
+
+  EvaluationResult out;
+  out.metrics = {{"accuracy@0.5", report.accuracy}, {"mean_iou", report.mean_iou}};
+  out.main_metric = "accuracy@0.5";
+  out.headline = concat("boxes right ", percent_of(report.accuracy), ", mean overlap ", percent_of(report.mean_iou));
+  out.report = report.to_json();
+  for (const size_t i : task.kept(results.size())) {
+    Json example = task.example(results[i].at("picture"), results[i].at("number"));
+    for (const char* key : {"text", "box", "target"}) example[key] = results[i].at(key);
+    out.samples.push_back(std::move(example));
+  }
+  return out;
+}
+
 struct Protocol {
   const char* name;
   EvaluationResult (*run)(const Task&);
 };
 
-constexpr Protocol protocols[] = {{"retrieval", retrieval}, {"caption", captions}, {"vqa", answers}, {"zeroshot", zero_shot}};
+constexpr Protocol protocols[] = {{"retrieval", retrieval}, {"caption", captions}, {"vqa", answers},
+                                  {"zeroshot", zero_shot}, {"entail", entailment}, {"ground", boxes}};
 
 }  // namespace evaluation
 

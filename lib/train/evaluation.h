@@ -20,23 +20,35 @@ namespace vlm {
 
 /// The section `eval` of a recipe.
 struct EvaluationOptions {
-  std::string name{};             ///< retrieval, caption, vqa, zeroshot; empty: what the objective says
+  std::string name{};             ///< retrieval, caption, vqa, zeroshot, entail, ground; empty: what the objective says
   int64_t limit = 0;              ///< samples, spread over the data set; 0: all
   int64_t batch_size = 32;
   std::string prompt{};           ///< what captions begin with; zeroshot: the text around a class name, "{}" if empty
-  int64_t beams = 1;              ///< of captions and answers
+  int64_t beams = 1;              ///< of captions, answers and boxes
   int64_t max_tokens = 20;        ///< new ids of a caption or an answer
   bool merge_equal_texts = true;  ///< retrieval: equal texts are one
+  std::string prompt_type = "none";  ///< vqa, entail: what the decoder of a model that takes instructions is given: none, src, prev_output
+  std::string answers{};          ///< vqa: file of the only answers that may come out
+  bool score_all = false;         ///< vqa: all answers of the set are scored instead of searched
+  bool add_object = false;        ///< vqa: the names of a picture's objects are part of the question
+  bool add_caption = false;       ///< entail: the picture's caption is part of the instruction
+  int64_t max_image_size = 512;   ///< ground: the pixel that the last coordinate stands for
   int64_t samples = 16;           ///< examples to keep
 
   void fields(Fields& f) {
-    f.field("name", name, "retrieval, caption, vqa or zeroshot; empty: what the objective says");
+    f.field("name", name, "retrieval, caption, vqa, zeroshot, entail or ground; empty: what the objective says");
     f.field("limit", limit, "samples that are evaluated, spread over the data set; 0: all");
     f.field("batch_size", batch_size, "pictures in a batch");
     f.field("prompt", prompt, "what captions begin with; zeroshot: the text around a class name, which goes in place of {}");
-    f.field("beams", beams, "beams of captions and answers; 1: greedy");
+    f.field("beams", beams, "beams of captions, answers and boxes; 1: greedy");
     f.field("max_tokens", max_tokens, "longest caption or answer, in tokens");
     f.field("merge_equal_texts", merge_equal_texts, "retrieval: equal texts (ignoring case and punctuation) are one text");
+    f.field("prompt_type", prompt_type, "vqa, entail: what the decoder of a model that takes instructions is given: none, src or prev_output");
+    f.field("answers", answers, "vqa: file of the only answers that may come out");
+    f.field("score_all", score_all, "vqa: all answers of the set are scored instead of searched");
+    f.field("add_object", add_object, "vqa: the names of a picture's objects are part of the question");
+    f.field("add_caption", add_caption, "entail: the picture's caption is part of the instruction");
+    f.field("max_image_size", max_image_size, "ground: the pixel that the last coordinate stands for");
     f.field("samples", samples, "examples that are kept for the report");
   }
 };
@@ -47,7 +59,7 @@ struct EvaluationResult {
   std::string headline;                   ///< "R@10 image to text 17.6 % (chance 2.0 %)"
   nlohmann::ordered_json report;          ///< all that the protocol says
   /// An array of {key, thumbnail (a data: URI, longest side 96)} and, by protocol, {caption, found: [{text, right}]},
-  /// {caption, references}, {question, answer, references}, {class, predicted}.
+  /// {caption, references}, {question, answer, references}, {class, predicted}, {hypothesis, label, predicted}, {text, box, target}.
   nlohmann::ordered_json samples = nlohmann::ordered_json::array();
 };
 

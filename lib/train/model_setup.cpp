@@ -12,6 +12,7 @@
 #include "vlm/infer/pipeline.h"
 #include "vlm/models/fingerprint.h"
 #include "vlm/models/model_folder.h"
+#include "vlm/models/state.h"
 #include "vlm/train/parameter_groups.h"
 
 namespace vlm {
@@ -63,9 +64,31 @@ void own_weights(const Model& model, const c10::Device& device) {
   }
 }
 
-/// `base`: what model.init holds.
-std::shared_ptr<Model> initial(std::shared_ptr<Model> base, const ModelRecipe& recipe, uint64_t seed, std::optional<AdapterInfo>& adapter) {
-  if (!recipe.init_new.empty()) return grown_from(*base, recipe, seed);
+/// Merges objects, all else is replaced.
+void merge(nlohmann::ordered_json& into, const nlohmann::ordered_json& changes) {
+  for (const auto& [key, value] : changes.items()) {
+    if (value.is_object() && into.contains(key) && into[key].is_object()) {
+      merge(into[key], value);
+    } else {
+      into[key] = value;
+    }
+  }
+}
+
+/// The model of a folder with other dropout and the like, as model.config says; its weights stay.
+std::shared_ptr<Model> with_changes(std::shared_ptr<Model> base, const ModelRecipe& recipe, uint64_t seed) {
+  if (recipe.config.empty()) return base;
+  nlohmann::ordered_json config = base->config();
+  merge(config, recipe.config.to_json());
+  std::shared_ptr<Model> out = with_context("model.config", [&] { return make_model(base->family(), Config::parse(config.dump(), "model.config"), seed); });
+  load_state(out->state(), weights_of(*base), "model.init " + recipe.init + ", changed by model.config,");
+  return out;
+}
+
+/// `source`: what model.init holds.
+std::shared_ptr<Model> initial(std::shared_ptr<Model> source, const ModelRecipe& recipe, uint64_t seed, std::optional<AdapterInfo>& adapter) {
+  if (!recipe.init_new.empty()) return grown_from(*source, recipe, seed);
+  std::shared_ptr<Model> base = with_changes(std::move(source), recipe, seed);
   if (!recipe.tuning.on()) return base;
   adapter = AdapterInfo{recipe.tuning, fs::absolute(recipe.init).lexically_normal().string(), model_fingerprint(*base)};
   return with_tuning(*base, recipe.tuning, seed);

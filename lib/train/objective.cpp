@@ -4,12 +4,16 @@
 #include "vlm/train/clip_objective.h"
 #include "vlm/train/coca_objective.h"
 #include "vlm/train/ofa_objective.h"
+#include "vlm/train/ofa_pretrain_objective.h"
+#include "vlm/train/ofa_scst_objective.h"
 #include "vlm/train/siglip_objective.h"
 #include "vlm/train/vqa_objective.h"
 
 namespace vlm {
 
 void Objective::tokenize(const std::string&, int64_t*) const { fail("this objective has no ids of a fixed length"); }
+
+std::vector<LossTerm> Objective::losses(const Batch&) { fail("this objective takes the batches of a step together (data.mix_within_step)"); }
 
 std::vector<LossTerm> Objective::joint_losses(const std::vector<SourceBatch>&) { fail("this objective takes the batches of a step one by one"); }
 
@@ -28,6 +32,8 @@ Registry<ObjectiveFactory>& objectives() {
     out.add("caption", make_caption_objective);
     out.add("vqa", make_vqa_objective);
     out.add("ofa", make_ofa_objective);
+    out.add("ofa_pretrain", make_ofa_pretrain_objective);
+    out.add("ofa_scst", make_ofa_scst_objective);
     return out;
   }();
   return table;

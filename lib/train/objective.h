@@ -45,7 +45,7 @@ class Objective {
   virtual void begin_step(int64_t step, int64_t total_steps) { (void)step, (void)total_steps; }
   /// The terms for a batch of this rank; what is minimised is their sum. The model is in training mode; the tensors of the
   /// batch are on its device. Every rank calls this for every step, with at least one sample.
-  virtual std::vector<LossTerm> losses(const Batch& batch) = 0;
+  virtual std::vector<LossTerm> losses(const Batch& batch);
   /// True: with data.mix_within_step the objective takes all batches of a step together, by joint_losses(), and never one by one.
   virtual bool joint() const { return false; }
   /// As losses(). A data set of which a rank had no sample that can be used is left out on all ranks.

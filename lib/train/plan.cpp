@@ -66,8 +66,8 @@ std::vector<std::pair<std::string, int64_t>> parts_of(const std::vector<NamedTen
 }
 
 /// Drawn pictures with what the data set says about its first samples.
-Batch drawn_batch(const Objective& objective, const Source& source, int64_t size) {
-  const auto [height, width] = objective.image_size();
+Batch drawn_batch(const Objective& objective, const std::string& name, const Source& source, int64_t size) {
+  const auto [height, width] = objective.image_size_of(name);
   const int64_t length = objective.text_length();
   Batch batch;
   batch.images = at::randn({size, 3, height, width});
@@ -111,7 +111,7 @@ class Stopwatch {
 
   /// The median of `steps` steps, and the most memory that one took beyond what stays: weights, gradients, moments.
   Measured measure(int64_t size, int64_t steps) {
-    const Batch batch = drawn_batch(*parts_.objectives[0].objective, *parts_.data.sources()[0], size);
+    const Batch batch = drawn_batch(*parts_.objectives[0].objective, parts_.data.source_name(0), *parts_.data.sources()[0], size);
     std::vector<double> seconds;
     Measured out;
     for (int64_t k = 0; k < steps; ++k) {
@@ -133,9 +133,11 @@ class Stopwatch {
   /// Gradients are added up and never freed, so that only activations come and go. At a rate of 0 the weights stay.
   void step(const Batch& batch) {
     Tensor total;
+    const std::string& source = parts_.data.source_name(0);
     for (const auto& objective : parts_.objectives) {
-      if (!objective.takes(parts_.data.source_name(0))) continue;
-      for (const auto& term : objective.objective->losses(batch)) total = total.defined() ? at::add(total, term.value) : term.value;
+      if (!objective.takes(source)) continue;
+      const bool joint = objective.objective->joint();
+      for (const auto& term : joint ? objective.objective->joint_losses({{source, &batch}}) : objective.objective->losses(batch)) total = total.defined() ? at::add(total, term.value) : term.value;
     }
     total.backward();
     optimizer_->step(0);

@@ -37,7 +37,7 @@ struct ModelRecipe {
     f.field("tokenizer", tokenizer, "tokenizer file or folder (see vlm tokenizer train)");
     f.field("freeze", freeze, "patterns of parameters that stay as they are, as [\"visual.*\"]");
     f.field("unfreeze", unfreeze, "patterns that are trained although they match freeze");
-    f.field("config", config, "architecture of a new model, under the keys of its family");
+    f.field("config", config, "architecture of a new model, under the keys of its family; with init: what is to be different (dropout)");
     f.field("tuning", tuning, "a few parameters that are trained, and written, on top of init");
   }
 };
@@ -82,7 +82,7 @@ struct ObjectiveRecipe {
   Config options;
 
   void fields(Fields& f) {
-    f.field("name", name, "clip, siglip, coca, caption, vqa, ofa, or one that a program has added");
+    f.field("name", name, "clip, siglip, coca, caption, vqa, ofa, ofa_pretrain, ofa_scst, or one that a program has added");
     f.field("weight", weight, "its terms are multiplied by this");
     f.field("data", data, "names of data.mix that it takes; empty: all");
     f.field("options", options, "keys of that objective");

@@ -6,38 +6,9 @@
 #include "vlm/core/config_json.h"
 #include "vlm/core/error.h"
 #include "vlm/data/transforms_train.h"
+#include "vlm/train/augmentation.h"
 
 namespace vlm {
-
-namespace training_data {
-
-/// Decoded pictures may be smaller than stored ones (data.max_side); boxes are in pixels of the stored ones.
-double shrunk_by(const Sample& sample, const Image& image) {
-  if (sample.images.empty() || sample.images[0].bytes.empty()) return 1;
-  const ImageSize stored = read_image_size(sample.images[0].bytes);
-  return static_cast<double>(std::max(image.height, image.width)) / static_cast<double>(std::max(stored.height, stored.width));
-}
-
-/// What the recipe says. A sample's box goes where its pixels go.
-PrepareSample augmentation(TrainTransformOptions options, const PreprocessOptions& preprocess, int64_t height, int64_t width) {
-  if (height == 0 || width == 0) return [](Sample&, const Image&, SplitMix64&, float*, std::string&) {};
-  const auto transform = std::make_shared<const TrainTransform>(options, preprocess);
-  if (transform->output_size().height != height || transform->output_size().width != width) {
-    fail_usage("data.augment.size gives ", transform->output_size().height, " x ", transform->output_size().width, ", but the model takes ", height, " x ",
-               width);
-  }
-  return [transform](Sample& sample, const Image& image, SplitMix64& random, float* pixels, std::string&) {
-    if (image.pixels.empty()) throw SampleError("no_image", sample.shard + ": " + sample.key);
-    Placement placed;
-    transform->write(image, random, pixels, &placed);
-    if (!sample.box) return;
-    const double shrunk = shrunk_by(sample, image);
-    for (double& x : *sample.box) x *= shrunk;
-    sample.box = placed.box(*sample.box);
-  };
-}
-
-}  // namespace training_data
 
 bool RunObjective::takes(const std::string& source) const { return data.empty() || std::find(data.begin(), data.end(), source) != data.end(); }
 
@@ -136,7 +107,7 @@ std::unique_ptr<Loader> TrainingData::make_loader(const SourceRecipe& recipe, co
   form.height = height;
   form.width = width;
   form.text_length = lead->text_length();
-  form.prepare = own ? std::move(own) : training_data::augmentation(recipe_.augment, preprocess, height, width);
+  form.prepare = own ? std::move(own) : augmentation_of(recipe_.augment, preprocess, height, width);
   form.prepare = [takers, prepare = std::move(form.prepare)](Sample& sample, const Image& image, SplitMix64& random, float* pixels, std::string& text) {
     for (const Objective* objective : takers) objective->check(sample, text);
     prepare(sample, image, random, pixels, text);

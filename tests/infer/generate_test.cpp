@@ -238,7 +238,8 @@ TEST(TextPipeline, FoldersOfAllThreeKindsOfBlipWorkAsTheyLie) {
   const TextPipeline captioner = TextPipeline::load(folder / "caption"), answerer = TextPipeline::load(folder / "vqa"), matcher = TextPipeline::load(folder / "itm");
   CaptionOptions caption;
   caption.prompt = "a red";
-  caption.generate.min_new_tokens = 2;
+  caption.generate = captioner.caption_search();
+  caption.generate->min_new_tokens = 2;
   for (const auto& text : captioner.caption(pixels, caption)) EXPECT_EQ(text.text.rfind("a red ", 0), 0U) << text.text;
   AnswerOptions answer;
   answer.answers = {"two dogs", "green"};
