@@ -161,7 +161,7 @@ TensorMap weights_of(const Model& model) {
 
 std::string layout_for(const Model& model) {
   if (model.family() == "blip") return "hf";
-  if (const auto* ofa = dynamic_cast<const OfaModel*>(&model)) return ofa->architecture().hf_gap().empty() ? "hf" : "fairseq";
+  if (model.family() == "ofa") return model.config().contains("arch") ? "fairseq" : "hf";
   return "open_clip";
 }
 
@@ -174,9 +174,9 @@ void save_open_clip_folder(const fs::path& folder, const Model& model, const nlo
 }
 
 void save_fairseq_folder(const fs::path& folder, const Model& model, const nlohmann::ordered_json& preprocess_cfg) {
-  const auto* ofa = dynamic_cast<const OfaModel*>(&model);
-  if (!ofa) fail("fairseq's layout has no place for a ", model.family(), " model");
-  nlohmann::ordered_json args = ofa->architecture().to_fairseq();
+  if (model.family() != "ofa") fail("fairseq's layout has no place for a ", model.family(), " model");
+  nlohmann::ordered_json args = model.config();
+  if (!args.contains("arch")) args = OfaConfig::from_hf(args.dump(), "the model").to_fairseq();
   args["preprocess_cfg"] = preprocess_cfg;
   if (const int64_t side = model_folder::square_side(preprocess_cfg); side > 0) args["patch_image_size"] = side;
   write_safetensors(folder / "model.safetensors", ofa_from_hf(with_tied_ofa(weights_of(model))));
@@ -189,8 +189,9 @@ void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::
     config = clip->architecture().to_hf();
     const TensorMap weights = weights_of(model);
     write_safetensors(folder / "model.safetensors", clip->architecture().is_siglip() ? siglip_to_hf(weights) : clip_to_hf(weights));
-  } else if (const auto* ofa = dynamic_cast<const OfaModel*>(&model)) {
-    config = ofa->architecture().to_hf();
+  } else if (model.family() == "ofa") {
+    config = model.config();
+    if (config.contains("arch")) config = OfaConfig::from_fairseq(config.dump(), "the model").to_hf();  // says what is in the way
     if (const int64_t side = model_folder::square_side(preprocessor_config); side > 0) config["patch_image_size"] = side;
     write_safetensors(folder / "model.safetensors", with_tied_ofa(weights_of(model)));
   } else if (model.family() == "blip") {
