@@ -77,6 +77,7 @@ ConvertReport convert_ofa(const ModelSource& source, const fs::path& target, con
   const fs::path beside = source.weights.parent_path().empty() ? fs::path(".") : source.weights.parent_path();
   const auto tokenizer = tokenizer_files_for(options.tokenizer.empty() ? (source.folder.empty() ? beside : source.folder) : fs::path(options.tokenizer),
                                              options.to, config.max_source_positions);
+  if (!config.usual_ids()) report.notes.push_back("begin, padding, end and unknown are not the ids 0 to 3 that the public code of OFA expects; vlm reads them");
   if (tokenizer.empty()) report.notes.push_back("no tokenizer was found beside the weights; name one with --tokenizer FILE");
   bool byte_bpe = false;
   for (const auto& file : tokenizer) byte_bpe = byte_bpe || file.name == "vocab.json" || file.name == "encoder.json";

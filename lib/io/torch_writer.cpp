@@ -192,7 +192,14 @@ void write_torch_checkpoint(const std::filesystem::path& file, const std::vector
   pickle.raw("}(");
   for (const auto& entry : entries) {
     pickle.text(entry.key);
-    if (!entry.tensors.empty()) {
+    if (!entry.parts.empty()) {
+      pickle.raw("}(");
+      for (const auto& [name, tensors] : entry.parts) {
+        pickle.text(name);
+        pickle.tensors(tensors);
+      }
+      pickle.raw("u");
+    } else if (!entry.tensors.empty()) {
       pickle.tensors(entry.tensors);
     } else if (entry.is_namespace) {
       pickle.name_space(entry.plain);

@@ -2,6 +2,7 @@
 /// Checkpoints as torch.save writes them, for programs in Python: a ZIP archive with a pickle of plain data and tensors.
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
@@ -10,12 +11,14 @@
 
 namespace vlm {
 
-/// One entry of the checkpoint's dict: plain data, or tensors by name. Tensors that share their memory share it in the file.
+/// One entry of the checkpoint's dict: plain data, or tensors by name, or several such sets by name. Tensors that share their memory
+/// share it in the file.
 struct TorchEntry {
   std::string key;
   nlohmann::ordered_json plain{};
-  TensorMap tensors{};          ///< where there are some, in place of `plain`
-  bool is_namespace = false;    ///< `plain` is an object that Python sees as an argparse.Namespace
+  bool is_namespace = false;                 ///< `plain` is an object that Python sees as an argparse.Namespace
+  TensorMap tensors{};                       ///< where there are some, in place of `plain`
+  std::map<std::string, TensorMap> parts{};  ///< where there are some, in place of both
 };
 
 /// The dict of `entries`, in their order. Throws for tensors of a type that PyTorch's storages have not, and where the file would
