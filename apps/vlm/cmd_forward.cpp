@@ -6,6 +6,7 @@
 #include "command.h"
 #include "vlm/core/error.h"
 #include "vlm/io/safetensors.h"
+#include "vlm/models/generator.h"
 #include "vlm/models/model_folder.h"
 
 namespace vlm::apps {

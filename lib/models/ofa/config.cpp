@@ -268,9 +268,9 @@ void OfaConfig::check_keys(const nlohmann::ordered_json& config) {
   all.resnet_type = "custom";
   all.num_codes = all.num_bins = all.patch_image_size = 1;
   all.unk = -1;
-  for (const auto& [key, value] : all.to_hf().items()) known.push_back(key);
-  if (config.contains("arch")) {
-    for (const auto& [key, value] : all.to_fairseq().items()) known.push_back(key);
+  const auto hf = all.to_hf(), fairseq = config.contains("arch") ? all.to_fairseq() : ofa_config::Json::object();
+  for (const auto* layout : {&hf, &fairseq}) {
+    for (const auto& [key, value] : layout->items()) known.push_back(key);
   }
   for (const char* key : {"size", "disable_entangle", "freeze_resnet", "sync_bn", "scale_resids", "adapter", "adapter_dim", "train_mue",
                           "use_ofasys", "share_attn_bias", "use_image_feature", "use_gamma_feature"}) {
