@@ -81,7 +81,7 @@ std::shared_ptr<Model> with_changes(std::shared_ptr<Model> base, const ModelReci
   nlohmann::ordered_json config = base->config();
   merge(config, recipe.config.to_json());
   std::shared_ptr<Model> out = with_context("model.config", [&] { return make_model(base->family(), Config::parse(config.dump(), "model.config"), seed); });
-  load_state(out->state(), weights_of(*base), "model.init " + recipe.init + ", changed by model.config,");
+  load_state(out->state(), with_counters_of(out->state(), weights_of(*base)), "model.init " + recipe.init + ", changed by model.config,");
   return out;
 }
 

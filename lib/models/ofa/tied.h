@@ -10,8 +10,8 @@ namespace vlm {
 TensorMap without_derived_ofa(const TensorMap& weights);
 /// With the copies that the reference implementations expect.
 TensorMap with_tied_ofa(const TensorMap& weights);
-/// The tensors of a file, in either layout's names, as `model` holds them: nothing derived, no tied copies. Counters of batch norm,
-/// which change no result and which some files lack, are left out or begun at 0 as the model has them.
+/// The tensors of a file, in either layout's names, as `model` holds them: nothing derived, no tied copies, counters of batch norm as
+/// the model has them (with_counters_of()).
 TensorMap ofa_weights_for(const class OfaModel& model, const TensorMap& weights);
 
 }  // namespace vlm
