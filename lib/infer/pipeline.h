@@ -37,8 +37,8 @@ struct ModelParts {
   PreprocessOptions preprocess;
 };
 
-/// How the pictures of a loaded model are prepared: as its folder says; models that take instructions have a way of their own where
-/// it does not. Throws an Error that names what is missing.
+/// How the pictures of a loaded model are prepared: as its folder, or its checkpoint's arguments say; models that take instructions
+/// have a way of their own where nothing does. Throws an Error that names what is missing.
 PreprocessOptions find_preprocess(const LoadedModel& loaded);
 
 /// Throws an Error that names what is missing.
