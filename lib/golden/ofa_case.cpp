@@ -1,5 +1,8 @@
 #include "vlm/golden/ofa_case.h"
 
+#include <algorithm>
+
+#include "vlm/core/strings.h"
 #include "vlm/models/names/ofa_names.h"
 #include "vlm/models/state.h"
 
@@ -14,7 +17,13 @@ std::unique_ptr<OfaModel> ofa_model(const Case& c) {
   TensorMap weights;
   // Copies: training changes the running statistics.
   for (const auto& [key, tensor] : without_derived_ofa(fairseq ? ofa_to_hf(c.weights()) : c.weights())) weights.emplace(key, tensor.clone());
-  load_state(model->state(), weights, c.folder.string());
+  std::vector<NamedTensor> state = model->state();
+  // Cases about the trunk hold its weights alone.
+  const auto of_trunk = [](const std::string& key) { return starts_with(key, "encoder.embed_images."); };
+  if (std::all_of(weights.begin(), weights.end(), [&](const auto& entry) { return of_trunk(entry.first); })) {
+    std::erase_if(state, [&](const NamedTensor& entry) { return !of_trunk(entry.name); });
+  }
+  load_state(state, weights, c.folder.string());
   return model;
 }
 

@@ -30,8 +30,10 @@ void write_tokenizer(const std::filesystem::path& folder, const std::filesystem:
 std::vector<std::string> save_model_folder(const std::filesystem::path& folder, const Model& model, const PreprocessOptions& preprocess,
                                            const std::filesystem::path& tokenizer) {
   std::vector<std::string> notes;
-  const bool hf = model.family() == "blip";
-  if (hf) {
+  const bool ofa = model.family() == "ofa", hf = model.family() == "blip" || ofa;
+  if (ofa && model.config().contains("arch")) {
+    save_fairseq_folder(folder, model, to_open_clip_preprocess(preprocess, notes));
+  } else if (hf) {
     save_hf_folder(folder, model, to_hf_preprocessor(preprocess, model.family(), notes));
   } else {
     save_open_clip_folder(folder, model, to_open_clip_preprocess(preprocess, notes));

@@ -5,6 +5,8 @@
 #include <ATen/ops/log_softmax.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include <optional>
+
 #include "vlm/core/error.h"
 
 namespace vlm {
@@ -16,7 +18,9 @@ using torch::autograd::Variable;
 using torch::autograd::variable_list;
 
 struct Likelihood : torch::autograd::Function<Likelihood> {
-  static variable_list forward(AutogradContext* context, const Variable& logits, const Tensor& ids, const Tensor& allowed, bool with_smooth) {
+  // An optional, since a function's arguments may not be undefined tensors.
+  static variable_list forward(AutogradContext* context, const Variable& logits, const Tensor& ids, const std::optional<Tensor>& mask, bool with_smooth) {
+    const Tensor allowed = mask.value_or(Tensor());
     const Tensor log_p = at::log_softmax(logits, 1, logits.scalar_type() == at::kDouble ? at::kDouble : at::kFloat);
     context->save_for_backward({log_p, ids, allowed});
     context->saved_data["type"] = logits.scalar_type();
@@ -54,7 +58,7 @@ TokenLikelihood token_likelihood(const Tensor& logits, const Tensor& ids, const 
   if (logits.dim() != 2 || ids.dim() != 1 || ids.size(0) != logits.size(0)) {
     fail("token_likelihood takes logits [N, V] and ids [N], not ", logits.sizes(), " and ", ids.sizes());
   }
-  const auto out = token_likelihoods::Likelihood::apply(logits, ids, allowed, with_smooth);
+  const auto out = token_likelihoods::Likelihood::apply(logits, ids, allowed.defined() ? std::optional<Tensor>(allowed) : std::nullopt, with_smooth);
   return {out[0], with_smooth ? out[1] : Tensor()};
 }
 

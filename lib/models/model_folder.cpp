@@ -158,9 +158,9 @@ void save_open_clip_folder(const fs::path& folder, const Model& model, const nlo
 }
 
 void save_fairseq_folder(const fs::path& folder, const Model& model, const nlohmann::ordered_json& preprocess_cfg) {
-  const auto* ofa = dynamic_cast<const OfaModel*>(&model);
-  if (!ofa) fail("fairseq's layout has no place for a ", model.family(), " model");
-  nlohmann::ordered_json args = ofa->architecture().to_fairseq();
+  if (model.family() != "ofa") fail("fairseq's layout has no place for a ", model.family(), " model");
+  nlohmann::ordered_json args = model.config();
+  if (!args.contains("arch")) args = OfaConfig::from_hf(args.dump(), "the model").to_fairseq();
   args["preprocess_cfg"] = preprocess_cfg;
   write_safetensors(folder / "model.safetensors", ofa_from_hf(with_tied_ofa(weights_of(model))));
   write_file_atomically(folder / fairseq_args_file, args.dump(2) + "\n");
@@ -172,8 +172,9 @@ void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::
     config = clip->architecture().to_hf();
     const TensorMap weights = weights_of(model);
     write_safetensors(folder / "model.safetensors", clip->architecture().is_siglip() ? siglip_to_hf(weights) : clip_to_hf(weights));
-  } else if (const auto* ofa = dynamic_cast<const OfaModel*>(&model)) {
-    config = ofa->architecture().to_hf();
+  } else if (model.family() == "ofa") {
+    config = model.config();
+    if (config.contains("arch")) config = OfaConfig::from_fairseq(config.dump(), "the model").to_hf();  // says what is in the way
     write_safetensors(folder / "model.safetensors", with_tied_ofa(weights_of(model)));
   } else if (model.family() == "blip") {
     config = model.config();

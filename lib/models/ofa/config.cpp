@@ -268,7 +268,8 @@ void OfaConfig::check_keys(const nlohmann::ordered_json& config) {
   all.resnet_type = "custom";
   all.num_codes = all.num_bins = all.patch_image_size = 1;
   all.unk = -1;
-  for (const auto& [key, value] : all.to_hf().items()) known.push_back(key);
+  const nlohmann::ordered_json of_hf = all.to_hf();  // lives longer than the loop's look at it
+  for (const auto& [key, value] : of_hf.items()) known.push_back(key);
   for (const char* key : {"size", "disable_entangle", "freeze_resnet", "sync_bn", "scale_resids", "adapter", "adapter_dim", "train_mue",
                           "use_ofasys", "share_attn_bias", "use_image_feature", "use_gamma_feature"}) {
     known.push_back(key);

@@ -11,6 +11,7 @@
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
+#include <array>
 #include <cmath>
 
 namespace vlm {
@@ -53,7 +54,7 @@ TrunkConv::TrunkConv(int64_t in, int64_t out, int64_t kernel, int64_t stride) : 
 }
 
 Tensor TrunkConv::forward(const Tensor& x, const TrunkNorm& norm, bool relu, const Tensor& residual) const {
-  const at::IntArrayRef stride{stride_, stride_}, padding{padding_, padding_};
+  const std::array<int64_t, 2> stride{stride_, stride_}, padding{padding_, padding_};
   Tensor y;
   if (norm.fixed() && !at::GradMode::is_enabled()) {
     // Passes over the pictures' maps cost more than scaling the weights does.
