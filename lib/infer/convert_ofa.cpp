@@ -35,8 +35,10 @@ Json config_for(const OfaConfig& config, const ModelSource& source, const std::s
   return given;
 }
 
+bool says_preprocess(const ModelSource& source) { return !source.folder.empty() && fs::exists(source.folder / "preprocessor_config.json"); }
+
 PreprocessOptions preprocess_of(const ModelSource& source, const OfaConfig& config) {
-  if (!source.folder.empty() && fs::exists(source.folder / "preprocessor_config.json")) return load_preprocess(source.folder);
+  if (says_preprocess(source)) return load_preprocess(source.folder);
   const int64_t usual = config.patch_image_size > 0 ? config.patch_image_size : config.width >= 768 ? 480 : 384;
   Json args = source.layout == "fairseq" ? parse_json<Json>(source.config) : Json::object();
   return read_open_clip_preprocess(args.contains("preprocess_cfg") ? args["preprocess_cfg"] : fairseq_preprocess_cfg(args, usual));
@@ -83,21 +85,23 @@ ConvertReport convert_ofa(const ModelSource& source, const fs::path& target, con
   for (const auto& file : tokenizer) byte_bpe = byte_bpe || file.name == "vocab.json" || file.name == "encoder.json";
   if (!tokenizer.empty() && !byte_bpe) report.notes.push_back("the tokenizer is none that the public code of OFA knows; vlm reads it");
 
+  // Commands choose a size by themselves where no file says which it was trained with.
+  const bool sized = config.patch_image_size > 0 || says_preprocess(source);
+  if (sized && preprocess.size.front() == preprocess.size.back()) written["patch_image_size"] = preprocess.size.front();
+
   report.tensors = static_cast<int64_t>(weights.size());
   const auto text = [&](const std::string& name, const std::string& content) {
     write_file_atomically(target / name, content);
     report.written.push_back(target / name);
   };
   if (options.to == "hf") {
-    if (preprocess.size.front() == preprocess.size.back()) written["patch_image_size"] = preprocess.size.front();
     write_safetensors(target / "model.safetensors", weights);
     report.written.push_back(target / "model.safetensors");
     text("config.json", written.dump(2) + "\n");
-    text("preprocessor_config.json", to_hf_preprocessor(preprocess, "ofa", report.notes).dump(2) + "\n");
+    if (sized || preprocess.mean != instructed_preprocess().mean) text("preprocessor_config.json", to_hf_preprocessor(preprocess, "ofa", report.notes).dump(2) + "\n");
     // With --force: what another layout left would be read in place of this.
     fs::remove(target / "open_clip_config.json");
   } else {
-    written["patch_image_size"] = preprocess.size.front();
     const bool usual = preprocess.mean == instructed_preprocess().mean || preprocess.mean == imagenet_mean;
     if (!usual || preprocess.resize_mode != "squash") {
       report.notes.push_back("fairseq's arguments cannot say how the pictures were prepared: as for released models is what will be read");
