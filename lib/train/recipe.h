@@ -107,6 +107,7 @@ struct TrainRecipe {
   double grad_clip_norm = 0;
   std::string grad_clip_kind = "2";
   int64_t accumulate = 1;
+  std::string accumulate_by = "batches";
   std::string precision = "fp32";
   bool recompute = false;
   bool zero1 = false;
@@ -134,6 +135,7 @@ struct TrainRecipe {
     f.field("grad_clip_norm", grad_clip_norm, "largest joint norm of the gradients; 0: any");
     f.field("grad_clip_kind", grad_clip_kind, "2: root of the sum of squares; inf: largest absolute value");
     f.field("accumulate", accumulate, "batches that a step adds up (contrastive losses see one batch at a time: see grad_cache for them)");
+    f.field("accumulate_by", accumulate_by, "batches: each of these counts alike; items: by the ids (or rows) that its loss is the mean of, as fairseq does");
     f.field("precision", precision, "fp32, bf16 (autocast) or fp16 (autocast with loss scaling, on GPUs)");
     f.field("recompute", recompute, "compute activations of each block again in the backward pass, to save memory");
     f.field("zero1", zero1, "each rank keeps only its share of the optimiser's state");
