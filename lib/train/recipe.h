@@ -158,6 +158,16 @@ struct TrainRecipe {
   }
 };
 
+/// A further evaluation beside that of data.val.
+struct FurtherEvaluation : EvaluationOptions {
+  SourceOptions data;
+
+  void fields(Fields& f) {
+    f.field("data", data, "what is evaluated on");
+    EvaluationOptions::fields(f);
+  }
+};
+
 struct Recipe {
   std::string out = "runs/run";
   ModelRecipe model;
@@ -166,6 +176,7 @@ struct Recipe {
   Config objectives;  ///< NAME: keys of ObjectiveRecipe, in place of `objective`
   TrainRecipe train;
   EvaluationOptions eval;
+  Config evals;       ///< NAME: keys of FurtherEvaluation
 
   void fields(Fields& f) {
     f.field("out", out, "folder of the run: metrics.jsonl, checkpoints/, model/");
@@ -175,6 +186,7 @@ struct Recipe {
     f.field("objectives", objectives, "several in place of objective: NAME: {weight: 1, data: [], options: {}}; a name other than its own by name:");
     f.field("train", train, "how");
     f.field("eval", eval, "how data.val is evaluated");
+    f.field("evals", evals, "further evaluations, of other tasks of a mix: NAME: {name: vqa, data: {path: …}} and keys of eval; data.val says what is best");
   }
 };
 
