@@ -3,7 +3,6 @@
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
 
-#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -11,9 +10,9 @@
 #include <chrono>
 #include <cstdio>
 #include <fstream>
-#include <functional>
 #include <sstream>
 
+#include "bench_report.h"
 #include "command.h"
 #include "output.h"
 #include "vlm/core/error.h"
@@ -38,26 +37,6 @@ using Clock = std::chrono::steady_clock;
 
 double since(Clock::time_point begin) { return std::chrono::duration<double>(Clock::now() - begin).count(); }
 
-/// Seconds of each run, after two that do not count, for about so many seconds.
-std::vector<double> timed(const std::function<void()>& step, double seconds) {
-  for (int i = 0; i < 2; ++i) step();
-  std::vector<double> runs;
-  const auto begin = Clock::now();
-  while (runs.size() < 3 || since(begin) < seconds) {
-    const auto start = Clock::now();
-    step();
-    runs.push_back(since(start));
-  }
-  return runs;
-}
-
-/// The most memory that this process has held so far.
-int64_t peak_memory_mb() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss / 1024;
-}
-
 /// Seconds since this process was started, by the clock of the kernel.
 double process_age() {
   std::string stat;
@@ -68,20 +47,6 @@ double process_age() {
   timespec now{};
   clock_gettime(CLOCK_BOOTTIME, &now);
   return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9 - std::stod(field) / static_cast<double>(sysconf(_SC_CLK_TCK));
-}
-
-/// One JSON line, as the peers print it: "value" is the median rate.
-void report(const std::string& task, const std::string& precision, int threads, double per_run, const std::vector<double>& runs,
-            const std::string& unit, const nlohmann::ordered_json& more = {}) {
-  std::vector<double> rates;
-  for (const double run : runs) rates.push_back(per_run / run);
-  std::vector<double> sorted = rates;
-  std::sort(sorted.begin(), sorted.end());
-  const size_t middle = sorted.size() / 2;
-  const double median = sorted.size() % 2 ? sorted[middle] : (sorted[middle - 1] + sorted[middle]) / 2;
-  nlohmann::ordered_json out = {{"task", task}, {"who", "vlm"}, {"precision", precision}, {"threads", threads}, {"value", median}, {"unit", unit}, {"runs", rates}};
-  for (const auto& [key, value] : more.items()) out[key] = value;
-  std::puts(out.dump().c_str());
 }
 
 struct ModelTask {
@@ -225,6 +190,9 @@ void data(const DataTask& task) {
 
 }  // namespace bench
 
+/// OFA's tasks (bench_ofa.cpp).
+void add_bench_ofa(CLI::App& bench);
+
 void add_bench(CLI::App& app) {
   CLI::App* command = add_command(app, "bench", "Measure speed, in the form that comparisons with other tools use (one JSON line)",
                                   "vlm bench clip-embed --config configs/bench/clip_vit_b32.json --batch 16", nullptr);
@@ -263,6 +231,7 @@ void add_bench(CLI::App& app) {
     data->add_option("--batch", task->batch, "Pictures in a batch")->capture_default_str()->check(at_least_one);
     data->add_option("--passes", task->passes, "Passes over the data")->capture_default_str()->check(at_least_one);
   }
+  add_bench_ofa(*command);
 }
 
 }  // namespace vlm::apps

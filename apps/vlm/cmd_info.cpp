@@ -13,6 +13,7 @@
 #include "vlm/io/weight_index.h"
 #include "vlm/io/weights.h"
 #include "vlm/io/atomic_file.h"
+#include "vlm/models/fairseq_checkpoint.h"
 #include "vlm/models/generator.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/text/tokenizer.h"
@@ -87,6 +88,11 @@ nlohmann::ordered_json of_file(const fs::path& file, bool tensors, bool allow_un
         if (value.kind() == PickleKind::tensor) list.add(path, value.tensor_shape().dtype, value.tensor_shape().shape);
       }
       if (!checkpoint.torchscript()) out["structure"] = structure_of(checkpoint.root(), 2);
+      if (!allow_unknown_globals) {
+        if (const auto fairseq = read_fairseq_checkpoint(file, false)) {
+          out["fairseq"] = {{"arch", fairseq->args.contains("arch") ? fairseq->args["arch"] : "unknown"}, {"moving_average", fairseq->has_average}};
+        }
+      }
       break;
     }
     case WeightContainer::index: {

@@ -30,6 +30,7 @@ void add_describe_region(CLI::App& app);
 void add_embed(CLI::App& app);
 void add_entail(CLI::App& app);
 void add_eval(CLI::App& app);
+void add_forward(CLI::App& app);
 void add_golden(CLI::App& app);
 void add_ground(CLI::App& app);
 void add_index(CLI::App& app);

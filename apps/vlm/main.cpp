@@ -136,6 +136,7 @@ int main(int argc, char** argv) {
   add_ask(app);
   add_report(app);
   add_golden(app);
+  add_forward(app);
   add_bench(app);
   try {
     app.parse(argc, argv);

@@ -6,8 +6,9 @@ namespace vlm::apps {
 
 void ModelFlags::add_to(CLI::App& command, int64_t batch) {
   batch_size = batch;
-  command.add_option("--model", model, "Model folder, or a weight file (.safetensors, .pt, .bin)")->required();
+  command.add_option("--model", model, "Model folder, a weight file (.safetensors, .pt, .bin), or tuned parameters, which name their model")->required();
   command.add_option("--arch", arch, "Architecture of a bare weight file, as ViT-B-32 or ViT-B-32-quickgelu");
+  command.add_option("--adapter", adapter, "Tuned parameters (RUN/model of a recipe with model.tuning) that go on top of the model");
   command.add_option("--tokenizer", tokenizer, "Tokenizer file or folder (default: the model folder)");
   command.add_option("--batch-size", batch_size, "Pictures in a batch")->capture_default_str()->check(at_least_one);
   command.add_option("--threads", threads, "Threads (default: all cores)");
@@ -38,7 +39,7 @@ TextPipeline ModelFlags::load_text() const {
 }
 
 PipelineOptions ModelFlags::pipeline_options() const {
-  return PipelineOptions{.strict = !allow_unfit, .tokenizer = tokenizer, .arch = arch, .image_size = image_size, .usual_size = usual_size,
+  return PipelineOptions{.strict = !allow_unfit, .tokenizer = tokenizer, .arch = arch, .adapter = adapter, .image_size = image_size, .usual_size = usual_size,
                          .imagenet_mean = imagenet_mean, .batch_size = batch_size, .threads = threads};
 }
 

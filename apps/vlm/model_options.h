@@ -7,7 +7,7 @@
 namespace vlm::apps {
 
 struct ModelFlags {
-  std::string model, tokenizer, arch;
+  std::string model, adapter, tokenizer, arch;
   int64_t batch_size = 32, image_size = 0;
   int64_t usual_size = 0;  ///< of the pictures where neither the flag nor the model folder says it (PipelineOptions)
   int threads = 0;

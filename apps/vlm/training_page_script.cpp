@@ -292,10 +292,10 @@ function example(sample) {
   const text = (kind, words) => out.append(element('div', {class: 'line ' + kind}, words));
   if (typeof sample.thumbnail === 'string' && sample.thumbnail.startsWith('data:image/')) out.append(element('img', {src: sample.thumbnail, alt: String(sample.key || ''), title: String(sample.key || '')}));
   if (sample.question !== undefined) {
-    const right = (sample.references || []).some(reference => String(reference).toLowerCase() === String(sample.answer).toLowerCase());
+    const right = sample.right !== undefined ? sample.right : (sample.references || []).some(reference => String(reference).toLowerCase() === String(sample.answer).toLowerCase());
     text('', sample.question);
     text(right ? 'right' : 'wrong', sample.answer);
-    if (!right && sample.references && sample.references.length) text('own', 'people: ' + [...new Set(sample.references)].slice(0, 4).join(', '));
+    if (!right && sample.references && sample.references.length) text('own', (sample.right !== undefined ? 'right: ' : 'people: ') + [...new Set(sample.references)].slice(0, 4).join(', '));
   } else if (Array.isArray(sample.found)) {
     sample.found.forEach(found => text(found.right ? 'right' : '', found.text));
     if (!sample.found.some(found => found.right)) text('own', 'its own: ' + sample.caption);

@@ -67,6 +67,8 @@ PreprocessOptions read_open_clip_preprocess(const nlohmann::json& given) {
 }
 
 PreprocessOptions read_hf_preprocessor(const nlohmann::json& cfg) {
+  // Models that no processor of HF's is for.
+  if (cfg.is_object() && cfg.contains("preprocess_cfg")) return read_open_clip_preprocess(cfg["preprocess_cfg"]);
   using namespace preprocess_config;
   return reading("preprocessor_config.json", [&] {
     if (!cfg.is_object()) fail("not an object");

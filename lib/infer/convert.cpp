@@ -1,5 +1,6 @@
 #include "vlm/infer/convert.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -7,6 +8,7 @@
 #include "vlm/core/error.h"
 #include "vlm/core/json.h"
 #include "vlm/core/strings.h"
+#include "vlm/infer/convert_ofa.h"
 #include "vlm/infer/preprocess_files.h"
 #include "vlm/infer/tokenizer_files.h"
 #include "vlm/io/atomic_file.h"
@@ -138,6 +140,7 @@ ConvertReport container_only(const fs::path& source, const fs::path& target) {
     return report;
   }
   report.from = model_folder_layout(source);
+  if (report.from == "fairseq") fail_usage(source.string(), ": a checkpoint of fairseq carries its arguments; convert it --to hf, or name the file");
   const fs::path weights = model_weights_file(source);
   const TensorMap tensors = read_weights(weights);
   for (const auto& entry : fs::directory_iterator(source)) {
@@ -163,9 +166,9 @@ int64_t context_length(const Json& config) {
 }
 
 ConvertReport run(const fs::path& source_path, const fs::path& target, const ConvertOptions& options) {
-  if (options.to != "open_clip" && options.to != "hf" && options.to != "safetensors") {
-    fail_usage("unknown layout '", options.to, "'", did_you_mean(options.to, {"open_clip", "hf", "safetensors"}),
-               "; there are: open_clip, hf, safetensors");
+  const std::vector<std::string> layouts = {"open_clip", "hf", "fairseq", "safetensors"};
+  if (std::find(layouts.begin(), layouts.end(), options.to) == layouts.end()) {
+    fail_usage("unknown layout '", options.to, "'", did_you_mean(options.to, layouts), "; there are: ", join(layouts, ", "));
   }
   if (!fs::exists(source_path)) fail_usage("there is no ", source_path.string());
   check_target(source_path, target, options.force);
@@ -174,10 +177,10 @@ ConvertReport run(const fs::path& source_path, const fs::path& target, const Con
     fail_usage(target.string(), " is a file; a model is written into a folder");
 
   const ModelSource source =
-      options.config.empty() ? read_model_source(source_path, options.arch) : bare_source(source_path, options.config);
+      options.config.empty() ? read_model_source(source_path, options.arch, options.average) : bare_source(source_path, options.config);
   const Json config = parse(source.config, source.config_name);
   ConvertReport report;
-  report.family = family_of_config(config, source.layout);
+  report.family = source.layout == "fairseq" ? "ofa" : family_of_config(config, source.layout);
   report.from = source.layout;
   report.to = options.to;
   const std::string named = family_of_names(source.tensors);
@@ -185,9 +188,11 @@ ConvertReport run(const fs::path& source_path, const fs::path& target, const Con
     fail(source.weights.string(), ": the weights are those of a ", named, " model, but ", source.config_name,
          " describes a ", report.family, " model");
   }
+  if (report.family == "ofa" && options.to != "open_clip") return convert_ofa(source, target, options);
+  if (report.family == "ofa" || options.to == "fairseq") fail("there is no ", options.to, " layout for ", report.family, " models");
   if (report.family != "clip" && report.family != "siglip" && report.family != "blip" && report.family != "coca") {
     fail(source.config_name, ": models of the family '", report.family,
-         "' cannot be converted; clip, coca, siglip and blip can");
+         "' cannot be converted; clip, coca, siglip, blip and ofa can");
   }
   if ((report.family == "coca" && options.to == "hf") || (report.family == "blip" && options.to == "open_clip")) {
     fail("there is no ", options.to, " layout for ", report.family, " models");

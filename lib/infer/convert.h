@@ -1,6 +1,6 @@
 #pragma once
 /// Models from one released layout to another: configuration, weights, tokenizer and preprocessing (specs: clip, 2.9,
-/// 3, 5.3, 8).
+/// 3, 5.3, 8; ofa, 2.7).
 
 #include <cstdint>
 #include <filesystem>
@@ -10,15 +10,16 @@
 namespace vlm {
 
 struct ConvertOptions {
-  std::string to{};         ///< open_clip, hf, or safetensors: the container only, names as they are
+  std::string to{};         ///< open_clip, hf, fairseq (ofa), or safetensors: the container only, names as they are
   std::string arch{};       ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
   std::string config{};     ///< of a bare weight file: a config.json or open_clip_config.json in its place
   std::string tokenizer{};  ///< file or folder; empty: beside the weights
   bool force = false;       ///< replace what is there
+  bool average = true;      ///< of a fairseq checkpoint: the moving average of the weights (EMA), where there is one
 };
 
 struct ConvertReport {
-  std::string family;    ///< "clip", "coca", "siglip", "blip"; empty where only the container changed
+  std::string family;    ///< "clip", "coca", "siglip", "blip", "ofa"; empty where only the container changed
   std::string from, to;  ///< layouts
   int64_t tensors = 0;
   std::vector<std::filesystem::path> written;

@@ -42,7 +42,7 @@ std::shared_ptr<const Tokenizer> find_tokenizer(const LoadedModel& loaded, const
 /// An id beyond the table of embeddings would be read from nowhere.
 void check_vocabulary(const Model& model, const Tokenizer& tokenizer) {
   for (const auto& [name, tensor] : model.state()) {
-    if (!ends_with(name, "token_embedding.weight") && !ends_with(name, "word_embeddings.weight")) continue;
+    if (!ends_with(name, "token_embedding.weight") && !ends_with(name, "word_embeddings.weight") && !ends_with(name, "embed_tokens.weight")) continue;
     if (tokenizer.vocab_size() > tensor.size(0)) {
       fail_usage("the tokenizer (", tokenizer.family(), ") has ", tokenizer.vocab_size(), " ids, the model knows ", tensor.size(0),
                  ": it is another model's; name the right one with --tokenizer FILE");
@@ -62,7 +62,7 @@ PreprocessOptions find_preprocess(const LoadedModel& loaded) {
 }
 
 ModelParts load_parts(const fs::path& path, const PipelineOptions& options) {
-  LoadedModel loaded = load_model(path, ModelLoadOptions{.strict = options.strict, .arch = options.arch});
+  LoadedModel loaded = load_model(path, ModelLoadOptions{.strict = options.strict, .arch = options.arch, .adapter = options.adapter});
   if (!loaded.report.clean()) log_warning(loaded.weights.string(), ": the weights do not fit the model", loaded.report.text());
   ModelParts parts;
   parts.tokenizer = pipeline::find_tokenizer(loaded, options.tokenizer);

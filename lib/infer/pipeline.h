@@ -22,6 +22,7 @@ struct PipelineOptions {
   bool strict = true;        ///< refuse weights that do not fit
   std::string tokenizer{};   ///< file or folder; empty: the model folder
   std::string arch{};        ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
+  std::string adapter{};     ///< tuned parameters that go on top of the model (models/tuning.h)
   int64_t image_size = 0;    ///< side of the pictures, for models that take other sizes than their own; 0: the model's
   int64_t usual_size = 0;    ///< the same where nothing says which the model's is; 0: its guess
   bool imagenet_mean = false;  ///< pictures are normalised by ImageNet's mean and deviation, whatever the model folder says
@@ -36,8 +37,8 @@ struct ModelParts {
   PreprocessOptions preprocess;
 };
 
-/// How the pictures of a loaded model are prepared: as its folder says; models that take instructions have a way of their own where
-/// it does not. Throws an Error that names what is missing.
+/// How the pictures of a loaded model are prepared: as its folder, or its checkpoint's arguments say; models that take instructions
+/// have a way of their own where nothing does. Throws an Error that names what is missing.
 PreprocessOptions find_preprocess(const LoadedModel& loaded);
 
 /// Throws an Error that names what is missing.

@@ -18,7 +18,7 @@ int64_t text_length(const Model& model) {
   return 512;
 }
 
-void write_tokenizer(const std::filesystem::path& folder, const std::filesystem::path& tokenizer, const char* layout, const Model& model) {
+void write_tokenizer(const std::filesystem::path& folder, const std::filesystem::path& tokenizer, const std::string& layout, const Model& model) {
   if (tokenizer.empty()) return;
   const auto files = tokenizer_files_for(tokenizer, layout, text_length(model));
   if (files.empty()) fail(tokenizer.string(), " holds no files of a tokenizer that could be written beside the model");
@@ -30,15 +30,15 @@ void write_tokenizer(const std::filesystem::path& folder, const std::filesystem:
 std::vector<std::string> save_model_folder(const std::filesystem::path& folder, const Model& model, const PreprocessOptions& preprocess,
                                            const std::filesystem::path& tokenizer) {
   std::vector<std::string> notes;
-  const bool ofa = model.family() == "ofa", hf = model.family() == "blip" || ofa;
-  if (ofa && model.config().contains("arch")) {
-    save_fairseq_folder(folder, model, to_open_clip_preprocess(preprocess, notes));
-  } else if (hf) {
+  const std::string layout = layout_for(model);
+  if (layout == "hf") {
     save_hf_folder(folder, model, to_hf_preprocessor(preprocess, model.family(), notes));
+  } else if (layout == "fairseq") {
+    save_fairseq_folder(folder, model, to_open_clip_preprocess(preprocess, notes));
   } else {
     save_open_clip_folder(folder, model, to_open_clip_preprocess(preprocess, notes));
   }
-  save_model::write_tokenizer(folder, tokenizer, hf ? "hf" : "open_clip", model);
+  save_model::write_tokenizer(folder, tokenizer, layout, model);
   return notes;
 }
 

@@ -12,8 +12,8 @@
 namespace vlm {
 
 /// Writes weights, configuration, preprocessing and tokenizer in the layout of the model's family: open_clip's for clip, siglip
-/// and coca, HF's for blip and ofa (fairseq's for what HF's cannot say). `tokenizer`: a file or a folder; empty: none is written. Returns what the layout could not say
-/// exactly; throws if it cannot hold the model or its preprocessing at all.
+/// and coca, HF's for blip and ofa (fairseq's for what HF's cannot say). `tokenizer`: a file or a folder; empty: none is written.
+/// Returns what the layout could not say exactly; throws if it cannot hold the model or its preprocessing at all.
 std::vector<std::string> save_model_folder(const std::filesystem::path& folder, const Model& model, const PreprocessOptions& preprocess,
                                            const std::filesystem::path& tokenizer);
 

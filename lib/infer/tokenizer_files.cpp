@@ -6,6 +6,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
+#include "vlm/infer/ofa_tokenizer_files.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/text/clip_vocabulary.h"
 
@@ -20,6 +21,21 @@ constexpr const char* names[] = {
     "tokenizer.model",   "spiece.model",   "sentencepiece.model",          "vocab.json",
     "merges.txt",        "tokenizer.json", "tokenizer_config.json",        "special_tokens_map.json",
     "added_tokens.json", "vocab.txt",      "bpe_simple_vocab_16e6.txt.gz", "bpe_simple_vocab_16e6.txt"};
+
+constexpr const char* fairseq_names[] = {"encoder.json", "vocab.bpe", "dict.txt"};
+
+/// The folder of a byte-level BPE in fairseq's files, which must be there together; empty if `source` is none.
+fs::path fairseq_folder(const fs::path& source) {
+  const fs::path folder = fs::is_directory(source) ? source : source.filename() == "encoder.json" ? source.parent_path() : fs::path();
+  // A folder that has another tokenizer of higher rank is read by that (text/load_tokenizer.cpp).
+  for (const char* name : {"tokenizer.model", "spiece.model", "sentencepiece.model"}) {
+    if (fs::is_directory(source) && fs::exists(source / name)) return {};
+  }
+  for (const char* name : fairseq_names) {
+    if (!fs::exists(folder / name)) return {};
+  }
+  return folder.empty() ? fs::path(".") : folder;
+}
 
 bool is_openai(const std::string& name) { return starts_with(name, "bpe_simple_vocab"); }
 
@@ -49,6 +65,18 @@ std::vector<TokenizerFile> hf_clip(const fs::path& file, int64_t context_length)
 
 std::vector<TokenizerFile> tokenizer_files_for(const fs::path& source, const std::string& to, int64_t context_length) {
   using namespace tokenizer_copy;
+  if (const fs::path fairseq = fairseq_folder(source); !fairseq.empty()) {
+    std::vector<TokenizerFile> out;
+    // They say more than HF's, which have no encoding without specials: kept beside them.
+    for (const char* name : fairseq_names) out.push_back({name, read_file(fairseq / name, max_file)});
+    if (to == "hf") {
+      for (auto& file : ofa_tokenizer_to_hf(fairseq)) out.push_back(std::move(file));
+    }
+    return out;
+  }
+  if (to == "fairseq" && fs::is_directory(source) && fs::exists(source / "vocab.json") && fs::exists(source / "merges.txt")) {
+    if (auto out = ofa_tokenizer_to_fairseq(source); !out.empty()) return out;
+  }
   std::vector<fs::path> files;
   if (fs::is_directory(source)) {
     for (const char* name : names) {

@@ -67,7 +67,8 @@ const Registry<Factory>& families() {
     out.add("ofa", [](const Config& config) -> std::unique_ptr<Model> {
       const auto json = config.to_json();
       OfaConfig::check_keys(json);
-      return std::make_unique<OfaModel>(OfaConfig::from_hf(json.dump(), "the recipe's model"));
+      return std::make_unique<OfaModel>(json.contains("arch") ? OfaConfig::from_fairseq(json.dump(), "the recipe's model")
+                                                              : OfaConfig::from_hf(json.dump(), "the recipe's model"));
     });
     return out;
   }();
@@ -78,6 +79,15 @@ const Registry<Factory>& families() {
 std::string hf_model_type(const std::string& text) {
   const auto json = parse_json(text);
   return json.is_object() && json.contains("model_type") && json["model_type"].is_string() ? json["model_type"].get<std::string>() : "clip";
+}
+
+/// The side of the square pictures that some preprocessing makes, which may be another than the model began with; 0: no square.
+int64_t square_side(const nlohmann::ordered_json& preprocess) {
+  const auto size = preprocess.find("size");
+  if (size == preprocess.end()) return 0;
+  if (size->is_number_integer()) return size->get<int64_t>();
+  const bool sides = size->is_object() && size->contains("height") && size->contains("width") && (*size)["height"] == (*size)["width"];
+  return sides ? (*size)["height"].get<int64_t>() : 0;
 }
 
 std::string fairseq_preprocess(const std::string& args, int64_t side) {
@@ -96,6 +106,8 @@ LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
     of_base.adapter.clear();
     LoadedModel out = load_model(path, of_base);
     out.model = with_adapter(*out.model, options.adapter);
+    const fs::path folder = fs::is_directory(options.adapter) ? options.adapter : options.adapter.parent_path();
+    if (fs::exists(folder / "preprocessor_config.json")) out.folder = folder;
     return out;
   }
   if (is_adapter(path)) {
@@ -149,6 +161,12 @@ TensorMap weights_of(const Model& model) {
   return out;
 }
 
+std::string layout_for(const Model& model) {
+  if (model.family() == "blip") return "hf";
+  if (model.family() == "ofa") return model.config().contains("arch") ? "fairseq" : "hf";
+  return "open_clip";
+}
+
 void save_open_clip_folder(const fs::path& folder, const Model& model, const nlohmann::ordered_json& preprocess_cfg) {
   nlohmann::ordered_json config;
   config["model_cfg"] = model.config();
@@ -162,6 +180,7 @@ void save_fairseq_folder(const fs::path& folder, const Model& model, const nlohm
   nlohmann::ordered_json args = model.config();
   if (!args.contains("arch")) args = OfaConfig::from_hf(args.dump(), "the model").to_fairseq();
   args["preprocess_cfg"] = preprocess_cfg;
+  if (const int64_t side = model_folder::square_side(preprocess_cfg); side > 0) args["patch_image_size"] = side;
   write_safetensors(folder / "model.safetensors", ofa_from_hf(with_tied_ofa(weights_of(model))));
   write_file_atomically(folder / fairseq_args_file, args.dump(2) + "\n");
 }
@@ -175,6 +194,7 @@ void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::
   } else if (model.family() == "ofa") {
     config = model.config();
     if (config.contains("arch")) config = OfaConfig::from_fairseq(config.dump(), "the model").to_hf();  // says what is in the way
+    if (const int64_t side = model_folder::square_side(preprocessor_config); side > 0) config["patch_image_size"] = side;
     write_safetensors(folder / "model.safetensors", with_tied_ofa(weights_of(model)));
   } else if (model.family() == "blip") {
     config = model.config();

@@ -43,6 +43,9 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelLoadOptions
 /// those of HF's config.json, with `size` (tiny … huge) for what it leaves out, and fairseq's where HF has none.
 std::unique_ptr<Model> make_model(const std::string& family, const class Config& config, uint64_t seed);
 
+/// The layout that a model is saved in: "open_clip" for clip, siglip and coca, "hf" for blip, for ofa "hf", as the public code opens
+/// it, or "fairseq" where HF's layout cannot say what the model is.
+std::string layout_for(const Model& model);
 /// Writes configuration and weights in open_clip's layout. `preprocess_cfg` is stored beside the architecture.
 void save_open_clip_folder(const std::filesystem::path& folder, const Model& model, const nlohmann::ordered_json& preprocess_cfg);
 /// Writes configuration and weights in fairseq's layout (OFA): arguments and preprocessing in fairseq_args.json. Throws if the

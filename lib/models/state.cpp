@@ -1,11 +1,13 @@
 #include "vlm/models/state.h"
 
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <map>
 #include <set>
 
 #include "vlm/core/error.h"
+#include "vlm/core/strings.h"
 
 namespace vlm {
 
@@ -26,6 +28,21 @@ std::string LoadReport::text() const {
   load_report::list(out, "unexpected: the file has them, the model has no place for them", unexpected);
   load_report::list(out, "of another shape", misshapen);
   return out;
+}
+
+TensorMap with_counters_of(const std::vector<NamedTensor>& state, TensorMap weights) {
+  constexpr const char* counter = ".num_batches_tracked";
+  std::map<std::string, Tensor> counters;
+  for (const auto& [name, tensor] : state) {
+    if (ends_with(name, counter)) counters.emplace(name, tensor);
+  }
+  for (auto it = weights.begin(); it != weights.end();) {
+    it = ends_with(it->first, counter) && counters.count(it->first) == 0 ? weights.erase(it) : std::next(it);
+  }
+  for (const auto& [name, tensor] : counters) {
+    if (weights.count(name) == 0) weights.emplace(name, at::zeros(tensor.sizes(), tensor.options()));
+  }
+  return weights;
 }
 
 LoadReport load_state(const std::vector<NamedTensor>& state, const TensorMap& weights, const std::string& where, bool strict) {

@@ -19,6 +19,10 @@ struct LoadReport {
   std::string text() const;
 };
 
+/// `weights` with the counters of batch norm (num_batches_tracked), which change no result and which some files lack, as `state` has
+/// them: left out, or begun at 0.
+TensorMap with_counters_of(const std::vector<NamedTensor>& state, TensorMap weights);
+
 /// Fills `state` from `weights`. Tensors of the same type are taken over without a copy. With `strict`, anything in the
 /// report is an Error that begins with `where`; without it, what fits is loaded and the rest reported.
 LoadReport load_state(const std::vector<NamedTensor>& state, const TensorMap& weights, const std::string& where, bool strict = true);

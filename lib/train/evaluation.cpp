@@ -197,9 +197,19 @@ EvaluationResult entailment(const Task& task) {
   out.report = report.to_json();
   for (const size_t i : task.kept(results.size())) {
     Json example = task.example(results[i].at("picture"), results[i].at("number"));
-    for (const char* key : {"hypothesis", "label", "predicted"}) example[key] = results[i].at(key);
+    example["question"] = results[i].at("hypothesis");
+    example["answer"] = results[i].at("predicted");
+    example["references"] = Json::array({results[i].at("label")});
+    example["right"] = results[i].at("label") == results[i].at("predicted");
     out.samples.push_back(std::move(example));
   }
+  return out;
+}
+
+/// "12 40 230 199" of a box.
+std::string corners_of(const Json& box) {
+  std::string out;
+  for (const auto& x : box) out += concat(out.empty() ? "" : " ", std::lround(x.get<double>()));
   return out;
 }
 
@@ -219,7 +229,10 @@ EvaluationResult boxes(const Task& task) {
   out.report = report.to_json();
   for (const size_t i : task.kept(results.size())) {
     Json example = task.example(results[i].at("picture"), results[i].at("number"));
-    for (const char* key : {"text", "box", "target"}) example[key] = results[i].at(key);
+    example["question"] = results[i].at("text");
+    example["answer"] = corners_of(results[i].at("box"));
+    example["references"] = Json::array({corners_of(results[i].at("target"))});
+    example["right"] = results[i].at("right");
     out.samples.push_back(std::move(example));
   }
   return out;

@@ -59,7 +59,7 @@ struct EvaluationResult {
   std::string headline;                   ///< "R@10 image to text 17.6 % (chance 2.0 %)"
   nlohmann::ordered_json report;          ///< all that the protocol says
   /// An array of {key, thumbnail (a data: URI, longest side 96)} and, by protocol, {caption, found: [{text, right}]},
-  /// {caption, references}, {question, answer, references}, {class, predicted}, {hypothesis, label, predicted}, {text, box, target}.
+  /// {caption, references}, {question, answer, references}, {class, predicted}; entail and ground: {question, answer, references, right}.
   nlohmann::ordered_json samples = nlohmann::ordered_json::array();
 };
 

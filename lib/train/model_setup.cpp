@@ -9,7 +9,9 @@
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/config_json.h"
+#include "vlm/infer/pipeline.h"
 #include "vlm/models/fingerprint.h"
+#include "vlm/models/generator.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/models/state.h"
 #include "vlm/train/parameter_groups.h"
@@ -30,9 +32,9 @@ std::string source_name(const TensorMap& weights, const std::string& name) {
 }
 
 /// A model of the recipe's architecture with the weights of another one, which may lack what `init_new` allows.
-std::shared_ptr<Model> grown_from(const ModelRecipe& recipe, uint64_t seed) {
+std::shared_ptr<Model> grown_from(const Model& source, const ModelRecipe& recipe, uint64_t seed) {
   std::shared_ptr<Model> model = make_model(recipe.family, recipe.config, seed);
-  const TensorMap weights = weights_of(*load_model(recipe.init).model);
+  const TensorMap weights = weights_of(source);
   std::vector<NamedTensor> taken;
   std::vector<std::string> missing;
   TensorMap used;
@@ -80,13 +82,14 @@ std::shared_ptr<Model> with_changes(std::shared_ptr<Model> base, const ModelReci
   nlohmann::ordered_json config = base->config();
   merge(config, recipe.config.to_json());
   std::shared_ptr<Model> out = with_context("model.config", [&] { return make_model(base->family(), Config::parse(config.dump(), "model.config"), seed); });
-  load_state(out->state(), weights_of(*base), "model.init " + recipe.init + ", changed by model.config,");
+  load_state(out->state(), with_counters_of(out->state(), weights_of(*base)), "model.init " + recipe.init + ", changed by model.config,");
   return out;
 }
 
-std::shared_ptr<Model> initial(const ModelRecipe& recipe, uint64_t seed, std::optional<AdapterInfo>& adapter) {
-  if (!recipe.init_new.empty()) return grown_from(recipe, seed);
-  std::shared_ptr<Model> base = with_changes(load_model(recipe.init).model, recipe, seed);
+/// `source`: what model.init holds.
+std::shared_ptr<Model> initial(std::shared_ptr<Model> source, const ModelRecipe& recipe, uint64_t seed, std::optional<AdapterInfo>& adapter) {
+  if (!recipe.init_new.empty()) return grown_from(*source, recipe, seed);
+  std::shared_ptr<Model> base = with_changes(std::move(source), recipe, seed);
   if (!recipe.tuning.on()) return base;
   adapter = AdapterInfo{recipe.tuning, fs::absolute(recipe.init).lexically_normal().string(), model_fingerprint(*base)};
   return with_tuning(*base, recipe.tuning, seed);
@@ -151,11 +154,14 @@ ModelSetup set_up_model(const Recipe& recipe, const c10::Device& device) {
     if (out.tokenizer_path.empty()) fail_usage("model.tokenizer is missing: a new model needs a vocabulary (make one with 'vlm tokenizer train')");
     out.model = with_context("model.config", [&] { return make_model(model.family, model.config, seed); });
   } else {
-    if (out.tokenizer_path.empty()) out.tokenizer_path = model.init;
-    out.model = model_setup::initial(model, seed, out.adapter);
+    LoadedModel loaded = load_model(model.init);
+    // A checkpoint's tokenizer lies beside it.
+    const bool checkpoint = loaded.layout == "fairseq" && !fs::is_directory(model.init);
+    if (out.tokenizer_path.empty()) out.tokenizer_path = checkpoint ? fs::absolute(model.init).parent_path() : fs::path(model.init);
     // A folder's own preprocessing holds unless the recipe has one.
     const bool said = to_json(recipe.data.preprocess) != to_json(PreprocessOptions());
-    if (!said && fs::is_directory(model.init)) out.preprocess = load_preprocess(model.init);
+    if (!said && (fs::is_directory(model.init) || checkpoint)) out.preprocess = find_preprocess(loaded);
+    out.model = model_setup::initial(std::move(loaded.model), model, seed, out.adapter);
   }
   model_setup::own_weights(*out.model, device);
   out.tokenizer = load_tokenizer(out.tokenizer_path);

@@ -107,6 +107,7 @@ struct TrainRecipe {
   double grad_clip_norm = 0;
   std::string grad_clip_kind = "2";
   int64_t accumulate = 1;
+  std::string accumulate_by = "batches";
   std::string precision = "fp32";
   bool recompute = false;
   bool zero1 = false;
@@ -134,6 +135,7 @@ struct TrainRecipe {
     f.field("grad_clip_norm", grad_clip_norm, "largest joint norm of the gradients; 0: any");
     f.field("grad_clip_kind", grad_clip_kind, "2: root of the sum of squares; inf: largest absolute value");
     f.field("accumulate", accumulate, "batches that a step adds up (contrastive losses see one batch at a time: see grad_cache for them)");
+    f.field("accumulate_by", accumulate_by, "batches: each of these counts alike; items: by the ids (or rows) that its loss is the mean of, as fairseq does");
     f.field("precision", precision, "fp32, bf16 (autocast) or fp16 (autocast with loss scaling, on GPUs)");
     f.field("recompute", recompute, "compute activations of each block again in the backward pass, to save memory");
     f.field("zero1", zero1, "each rank keeps only its share of the optimiser's state");
@@ -156,6 +158,16 @@ struct TrainRecipe {
   }
 };
 
+/// A further evaluation beside that of data.val.
+struct FurtherEvaluation : EvaluationOptions {
+  SourceOptions data;
+
+  void fields(Fields& f) {
+    f.field("data", data, "what is evaluated on");
+    EvaluationOptions::fields(f);
+  }
+};
+
 struct Recipe {
   std::string out = "runs/run";
   ModelRecipe model;
@@ -164,6 +176,7 @@ struct Recipe {
   Config objectives;  ///< NAME: keys of ObjectiveRecipe, in place of `objective`
   TrainRecipe train;
   EvaluationOptions eval;
+  Config evals;       ///< NAME: keys of FurtherEvaluation
 
   void fields(Fields& f) {
     f.field("out", out, "folder of the run: metrics.jsonl, checkpoints/, model/");
@@ -173,6 +186,7 @@ struct Recipe {
     f.field("objectives", objectives, "several in place of objective: NAME: {weight: 1, data: [], options: {}}; a name other than its own by name:");
     f.field("train", train, "how");
     f.field("eval", eval, "how data.val is evaluated");
+    f.field("evals", evals, "further evaluations, of other tasks of a mix: NAME: {name: vqa, data: {path: …}} and keys of eval; data.val says what is best");
   }
 };
 

@@ -65,6 +65,7 @@ class Run {
     setup_.preprocess = preprocess_of_run(setup_, objectives_);
     data_ = std::make_unique<TrainingData>(recipe_, objectives_, setup_.preprocess, group_.rank(), group_.size(), options_.device);
     if (!recipe_.data.val.path.empty() && group_.is_first()) validation_ = open_source(recipe_.data.val);
+    open_further_evaluations();
     evaluation_ = recipe_.eval.name.empty() ? objectives_[0].objective->evaluation() : recipe_.eval.name;
     step_maker_ = std::make_unique<TrainingStep>(recipe_, setup_, objectives_, group_);
     total_steps_ = data_->total_steps();
@@ -198,6 +199,7 @@ class Run {
     // Each node may have its own copy of the files somewhere else.
     recipe.erase("out");
     recipe["data"].erase("val");
+    recipe.erase("evals");
     for (const char* key : {"init", "tokenizer"}) recipe["model"].erase(key);
     recipe["data"]["train"].erase("path");
     if (recipe["data"].contains("mix") && recipe["data"]["mix"].is_object()) {
@@ -397,15 +399,46 @@ class Run {
 
   bool early_stop_due() const { return recipe_.train.patience > 0 && evaluations_without_ >= recipe_.train.patience; }
 
+  /// All ranks read the keys, so that a wrong one ends all of them; the first one opens the data.
+  void open_further_evaluations() {
+    const nlohmann::ordered_json all = recipe_.evals.to_json();
+    for (const auto& [name, keys] : all.items()) {
+      FurtherEvaluation further;
+      with_context("evals." + name, [&, &name = name] {
+        recipe_.evals.section(name).read(further);
+        if (further.data.path.empty()) fail_usage("data.path is missing");
+        if (name == "validation") fail_usage("that is what the evaluation of data.val is called");
+        if (further.name.empty()) further.name = name;
+        further_.push_back({name, further, group_.is_first() ? std::shared_ptr<const Source>(open_source(further.data)) : nullptr});
+      });
+    }
+  }
+
+  void evaluate_further() {
+    for (const auto& [name, options, source] : further_) {
+      const EvaluationResult found = evaluate_in_training(options.name, setup_.model, setup_.tokenizer, setup_.preprocess, *source, options);
+      nlohmann::ordered_json entry = {{"step", step_}, {"epoch", data_->epoch()}, {"eval", name}};
+      entry["metrics"] = found.metrics;
+      entry["report"] = found.report;
+      log_->evaluation(entry);
+      log_info("step ", step_, ", ", name, ": ", found.headline);
+    }
+  }
+
   /// The first rank evaluates, the others wait and hear what came of it.
   void evaluate() {
     evaluated_at_ = step_;
     double value = 0, known = 0;
-    if (validation_ && !evaluation_.empty()) {
-      std::unique_ptr<Ema::Swap> swap;
+    const bool validated = validation_ && !evaluation_.empty();
+    std::unique_ptr<Ema::Swap> swap;
+    std::unique_ptr<WeightsOnCpu> on_cpu;
+    if (group_.is_first() && (validated || !further_.empty())) {
       if (Ema* ema = step_maker_->ema()) swap = std::make_unique<Ema::Swap>(*ema);
       setup_.model->set_training(false);
-      const WeightsOnCpu on_cpu(*setup_.model);
+      on_cpu = std::make_unique<WeightsOnCpu>(*setup_.model);
+      evaluate_further();
+    }
+    if (validated) {
       const EvaluationResult found = evaluate_in_training(evaluation_, setup_.model, setup_.tokenizer, setup_.preprocess, *validation_, recipe_.eval);
       nlohmann::ordered_json entry = {{"step", step_}, {"epoch", data_->epoch()}, {"eval", "validation"}};
       entry["metrics"] = found.metrics;
@@ -427,6 +460,8 @@ class Run {
         value = higher_is_better(metric) ? it->second : -it->second;
       }
     }
+    on_cpu.reset();
+    swap.reset();
     const double all_known = group_.all_gather_number(known)[0];
     value = group_.all_gather_number(value)[0];
     if (all_known == 0) return;
@@ -503,6 +538,12 @@ class Run {
   std::vector<RunObjective> objectives_;
   std::unique_ptr<TrainingData> data_;
   std::shared_ptr<const Source> validation_;
+  struct Further {
+    std::string name;
+    EvaluationOptions options;
+    std::shared_ptr<const Source> source;
+  };
+  std::vector<Further> further_;
   std::string evaluation_;
   std::unique_ptr<TrainingStep> step_maker_;
   std::unique_ptr<RunFolderLock> lock_;

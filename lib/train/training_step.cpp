@@ -34,6 +34,14 @@ std::string some_keys(const std::vector<StepBatch>& batches, const std::vector<s
   return all > shown ? concat(out, " and ", all - shown, " more") : out;
 }
 
+/// How many items a batch weighs where batches are added up by items.
+double items_of(const std::vector<double>& counts) {
+  for (const double count : counts) {
+    if (count != counts[0]) fail_usage("train.accumulate_by: items needs losses that are means over the same items; take batches");
+  }
+  return counts.empty() ? 0 : counts[0];
+}
+
 /// Numbers of batches in portions: of every `size` batches those that can be used.
 std::vector<std::vector<size_t>> parts_of(const std::vector<size_t>& usable, size_t size) {
   std::vector<std::vector<size_t>> out;
@@ -62,6 +70,9 @@ TrainingStep::TrainingStep(const Recipe& recipe, const ModelSetup& setup, const 
     fail_usage("train.precision is '", precision, "'; there are: fp32, bf16, fp16");
   }
   if (precision == "fp16" && !setup.trained.at(0).tensor.is_cuda()) fail_usage("train.precision: fp16 is for GPUs; on a CPU take bf16 or fp32");
+  if (recipe.train.accumulate_by != "batches" && recipe.train.accumulate_by != "items") {
+    fail_usage("train.accumulate_by is '", recipe.train.accumulate_by, "'; there are: batches, items");
+  }
   if (recipe.train.grad_clip_kind != "2" && recipe.train.grad_clip_kind != "inf") {
     fail_usage("train.grad_clip_kind is '", recipe.train.grad_clip_kind, "'; there are: 2, inf");
   }
@@ -157,6 +168,8 @@ StepResult TrainingStep::run(const std::vector<StepBatch>& batches, const Traini
   const auto batches_in_step = static_cast<double>((usable.size() + side_by_side - 1) / side_by_side);
   std::map<std::string, double> losses;
   std::vector<std::string> order;
+  const bool by_items = recipe_.train.accumulate_by == "items";
+  double first_items = 0, weights = 0;
   const bool together = std::any_of(objectives_.begin(), objectives_.end(), [](const auto& objective) { return objective.objective->joint(); });
   for (const auto& part : training_step::parts_of(usable, together ? side_by_side : 1)) {
     Terms terms = forward(batches, part, data);
@@ -167,14 +180,23 @@ StepResult TrainingStep::run(const std::vector<StepBatch>& batches, const Traini
       clear_gradients(setup_.trained);
       return result;
     }
+    // In portions of the first batch's items, so that gradients keep their size whatever is counted.
+    double weight = 1;
+    if (by_items) {
+      weight = training_step::items_of(terms.total_counts);
+      if (first_items == 0) first_items = weight;
+      weight = first_items > 0 ? weight / first_items : 0;
+    }
+    weights += weight;
+    const double divided_by = by_items ? 1 : batches_in_step;
     Tensor total;
     const auto ranks = static_cast<double>(communicator_.size());
     for (size_t i = 0; i < terms.values.size(); ++i) {
       if (terms.total_counts[i] == 0) continue;
       if (!losses.count(terms.names[i])) order.push_back(terms.names[i]);
-      losses[terms.names[i]] += terms.means[i] / batches_in_step;
+      losses[terms.names[i]] += weight * terms.means[i] / divided_by;
       if (terms.counts[i] == 0) continue;  // a mean over nothing
-      const double share = terms.counts[i] * ranks / terms.total_counts[i] / batches_in_step * loss_scale_;
+      const double share = weight * terms.counts[i] * ranks / terms.total_counts[i] / divided_by * loss_scale_;
       const Tensor part = share == 1 ? terms.values[i] : terms.values[i] * share;
       total = total.defined() ? total + part : part;
     }
@@ -182,15 +204,16 @@ StepResult TrainingStep::run(const std::vector<StepBatch>& batches, const Traini
     if (total.defined()) total.backward();
   }
   reducer_.finish();
+  const double summed = by_items && weights > 0 ? weights : 1;
   for (const auto& name : order) {
-    result.terms.emplace_back(name, losses[name]);
-    result.loss += losses[name];
+    result.terms.emplace_back(name, losses[name] / summed);
+    result.loss += losses[name] / summed;
   }
 
-  if (loss_scale_ != 1) {
+  if (loss_scale_ * summed != 1) {
     at::NoGradGuard no_grad;
     for (const auto& [name, tensor] : setup_.trained) {
-      if (tensor.grad().defined()) tensor.mutable_grad().mul_(1 / loss_scale_);
+      if (tensor.grad().defined()) tensor.mutable_grad().mul_(1 / (loss_scale_ * summed));
     }
   }
   const double norm_order = recipe_.train.grad_clip_kind == "inf" ? std::numeric_limits<double>::infinity() : 2;

@@ -142,6 +142,10 @@ void read_common(const HfConfig& json, OfaConfig& c) {
   c.resnet_drop_path = json.number("resnet_drop_path_rate", c.resnet_drop_path);
   c.freeze_resnet = json.flag("freeze_resnet", false);
   c.sync_bn = json.flag("sync_bn", false);
+  c.bos = json.integer("bos_token_id", c.bos);
+  c.pad = json.integer("pad_token_id", c.pad);
+  c.eos = json.integer("eos_token_id", c.eos);
+  c.unk = json.integer("unk_token_id", c.unk);
   c.adapter = json.flag("adapter", false);
   c.adapter_dim = json.size("adapter_dim", c.adapter_dim);
   c.mue = json.flag("train_mue", false);
@@ -254,10 +258,6 @@ OfaConfig OfaConfig::from_hf(const std::string& json, const std::string& name) {
   c.scale_attn = c.scale_fc = root.flag("normformer", true);
   c.encoder_entangled = root.flag("entangle_position_embedding", false);
   c.decoder_entangled = c.encoder_entangled && !root.flag("disable_entangle", false);
-  c.bos = root.integer("bos_token_id", c.bos);
-  c.pad = root.integer("pad_token_id", c.pad);
-  c.eos = root.integer("eos_token_id", c.eos);
-  c.unk = root.integer("unk_token_id", c.unk);
   ofa_config::check(root, c);
   return c;
 }
@@ -268,8 +268,10 @@ void OfaConfig::check_keys(const nlohmann::ordered_json& config) {
   all.resnet_type = "custom";
   all.num_codes = all.num_bins = all.patch_image_size = 1;
   all.unk = -1;
-  const nlohmann::ordered_json of_hf = all.to_hf();  // lives longer than the loop's look at it
-  for (const auto& [key, value] : of_hf.items()) known.push_back(key);
+  const auto hf = all.to_hf(), fairseq = config.contains("arch") ? all.to_fairseq() : ofa_config::Json::object();
+  for (const auto* layout : {&hf, &fairseq}) {
+    for (const auto& [key, value] : layout->items()) known.push_back(key);
+  }
   for (const char* key : {"size", "disable_entangle", "freeze_resnet", "sync_bn", "scale_resids", "adapter", "adapter_dim", "train_mue",
                           "use_ofasys", "share_attn_bias", "use_image_feature", "use_gamma_feature"}) {
     known.push_back(key);
@@ -358,7 +360,6 @@ nlohmann::ordered_json OfaConfig::to_hf() const {
 nlohmann::ordered_json OfaConfig::to_fairseq() const {
   const char* activation_name = ofa_config::name_of(*this, &ofa_config::ActivationName::fairseq);
   if (activation_name == nullptr) fail("fairseq's layout has no name for the activation quick_gelu");
-  if (bos != 0 || pad != 1 || eos != 2 || unk != 3) fail("fairseq's layout has begin, padding, end and unknown as ids 0 to 3, this model has others");
   nlohmann::ordered_json out;
   out["arch"] = "ofa_large";
   for (const auto& size : ofa_config::sizes) {
@@ -386,6 +387,12 @@ nlohmann::ordered_json OfaConfig::to_fairseq() const {
   out["entangle_position_embedding"] = encoder_entangled;
   out["disable_entangle"] = !decoder_entangled;
   ofa_config::write_common(out, *this);
+  if (!usual_ids()) {  // fairseq's dictionaries have no others
+    out["bos_token_id"] = bos;
+    out["pad_token_id"] = pad;
+    out["eos_token_id"] = eos;
+    out["unk_token_id"] = unk;
+  }
   out["sync_bn"] = sync_bn;
   out["freeze_resnet"] = freeze_resnet;
   ofa_config::write_prompt(out, "encoder", encoder_prompt);

@@ -64,6 +64,8 @@ struct OfaConfig {
   /// One of the published sizes: tiny, medium, base, large, huge. Throws a usage error for another name.
   static OfaConfig sized(const std::string& size);
 
+  /// Whether begin, padding, end and unknown are 0 to 3, as in all released models.
+  bool usual_ids() const { return bos == 0 && pad == 1 && eos == 2 && unk == 3; }
   int64_t first_bin() const { return vocab_size - num_bins; }
   int64_t first_code() const { return vocab_size - num_bins - num_codes; }
 };

@@ -64,9 +64,9 @@ class OfaDecoder : public torch::nn::Module, public RecomputedBlocks {
 };
 
 /// A decoder with its caches.
-class OfaReply : public DecoderState {
+class OfaReplyState : public DecoderState {
  public:
-  OfaReply(const OfaModel& model, std::shared_ptr<const OfaEncoded> encoded, const OfaExitThresholds& thresholds);
+  OfaReplyState(const OfaModel& model, std::shared_ptr<const OfaEncoded> encoded, const OfaExitThresholds& thresholds);
   Tensor step(const Tensor& ids, const Tensor& mask) override;
   void select(const Tensor& rows) override;
   bool keep_pictures(const Tensor& pictures) override;

@@ -62,7 +62,7 @@ std::shared_ptr<OfaEncoded> OfaModel::encode(const Instruction& instruction) con
 std::unique_ptr<DecoderState> OfaModel::begin_reply(std::shared_ptr<const EncodedInstruction> encoded) {
   auto own = std::dynamic_pointer_cast<const OfaEncoded>(std::move(encoded));
   if (!own) fail("these states are of another model than OFA");
-  return std::make_unique<OfaReply>(*this, std::move(own), config_.mue ? thresholds_ : OfaExitThresholds{});
+  return std::make_unique<OfaReplyState>(*this, std::move(own), config_.mue ? thresholds_ : OfaExitThresholds{});
 }
 
 namespace ofa_model {

@@ -12,6 +12,7 @@
 #include "vlm/models/layers/basic.h"
 #include "vlm/models/layers/recompute.h"
 #include "vlm/models/ofa/config.h"
+#include "vlm/models/ofa/tied.h"
 
 namespace vlm {
 
@@ -78,14 +79,5 @@ class OfaModel : public torch::nn::Module, public Model, public PictureModel, pu
   OfaExitThresholds thresholds_;
   mutable std::vector<int64_t> exit_layers_ = {0, 0, 0};
 };
-
-/// Without what files carry beside a model's own weights: tied copies of the word embeddings (an Error if one differs, as the
-/// model would not be the file's), derived position tables and version numbers.
-TensorMap without_derived_ofa(const TensorMap& weights);
-/// With the copies that the reference implementations expect.
-TensorMap with_tied_ofa(const TensorMap& weights);
-/// The tensors of a file, in either layout's names, as `model` holds them: nothing derived, no tied copies. Counters of batch norm,
-/// which change no result and which some files lack, are left out or begun at 0 as the model has them.
-TensorMap ofa_weights_for(const class OfaModel& model, const TensorMap& weights);
 
 }  // namespace vlm

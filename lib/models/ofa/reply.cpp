@@ -12,7 +12,7 @@
 
 namespace vlm {
 
-OfaReply::OfaReply(const OfaModel& model, std::shared_ptr<const OfaEncoded> encoded, const OfaExitThresholds& thresholds)
+OfaReplyState::OfaReplyState(const OfaModel& model, std::shared_ptr<const OfaEncoded> encoded, const OfaExitThresholds& thresholds)
     : model_(model),
       context_(model.decoder->look_at(*encoded)),
       thresholds_(thresholds),
@@ -20,7 +20,7 @@ OfaReply::OfaReply(const OfaModel& model, std::shared_ptr<const OfaEncoded> enco
       prefixes_(model.decoder->prefixes()),
       rows_(encoded->rows()) {}
 
-Tensor OfaReply::step(const Tensor& ids, const Tensor& mask) {
+Tensor OfaReplyState::step(const Tensor& ids, const Tensor& mask) {
   const OfaDecoder& decoder = *model_.decoder;
   const OfaConfig& config = model_.architecture();
   const int64_t n = ids.size(1), length = length_ + n;
@@ -53,13 +53,13 @@ Tensor OfaReply::step(const Tensor& ids, const Tensor& mask) {
   return inference_linear(x.select(1, n - 1), model_.encoder->embed_tokens->weight, {});                // [R, V]
 }
 
-void OfaReply::select(const Tensor& rows) {
+void OfaReplyState::select(const Tensor& rows) {
   for (auto& cache : caches_) cache.select(rows);
   if (padding_.defined()) padding_ = padding_.index_select(0, rows);
   rows_ = rows.size(0);
 }
 
-bool OfaReply::keep_pictures(const Tensor& pictures) {
+bool OfaReplyState::keep_pictures(const Tensor& pictures) {
   const int64_t beams = rows_ / context_.instructions();
   context_.keep(pictures);
   select((pictures.unsqueeze(1) * beams + at::arange(beams, at::kLong)).reshape({-1}));

@@ -1,10 +1,11 @@
+#include "vlm/models/ofa/tied.h"
+
 #include <ATen/ops/equal.h>
-#include <ATen/ops/zeros.h>
 
 #include "vlm/core/error.h"
-#include "vlm/core/strings.h"
 #include "vlm/models/names/ofa_names.h"
 #include "vlm/models/ofa/ofa.h"
+#include "vlm/models/state.h"
 
 namespace vlm {
 
@@ -12,7 +13,6 @@ namespace ofa_tied {
 
 constexpr const char* table = "encoder.embed_tokens.weight";
 constexpr const char* copies[] = {"decoder.embed_tokens.weight", "decoder.output_projection.weight"};
-constexpr const char* counter = ".num_batches_tracked";
 
 bool derived(const std::string& name) {
   for (const char* stack : {"encoder.", "decoder."}) {
@@ -53,16 +53,7 @@ TensorMap with_tied_ofa(const TensorMap& weights) {
 }
 
 TensorMap ofa_weights_for(const OfaModel& model, const TensorMap& weights) {
-  TensorMap out = without_derived_ofa(is_fairseq_ofa(weights) ? ofa_to_hf(weights) : weights);
-  TensorMap counters;
-  for (const auto& [name, tensor] : model.state()) {
-    if (ends_with(name, ofa_tied::counter)) counters.emplace(name, tensor);
-  }
-  for (auto it = out.begin(); it != out.end();) {
-    it = ends_with(it->first, ofa_tied::counter) && counters.count(it->first) == 0 ? out.erase(it) : std::next(it);
-  }
-  for (const auto& [name, tensor] : counters) out.emplace(name, at::zeros(tensor.sizes(), tensor.options()));
-  return out;
+  return with_counters_of(model.state(), without_derived_ofa(is_fairseq_ofa(weights) ? ofa_to_hf(weights) : weights));
 }
 
 }  // namespace vlm
