@@ -24,7 +24,7 @@ namespace classify {
 struct Options {
   ModelFlags model;
   std::vector<std::string> pictures;
-  std::string classes, classnames, templates;
+  std::string classes, classnames, templates, out;
   std::vector<std::string> prompts;
   int64_t top = 3;
 };
@@ -96,6 +96,7 @@ void run(const Options& options) {
     judged = by_two_towers(DualEncoderPipeline::of(std::move(parts), loading), classes, prompts, read, skip);
   }
   const int64_t top = std::min<int64_t>(options.top, static_cast<int64_t>(classes.size()));
+  JsonLines results(options.out);
   auto json = nlohmann::ordered_json::array();
   std::vector<std::vector<std::string>> table = {{"picture", "class", concat("probability (", judged.activation, ")")}};
   if (judged.probabilities.defined()) {
@@ -109,9 +110,11 @@ void run(const Options& options) {
         entry["classes"].push_back({{"class", name}, {"probability", probability}});
         table.push_back({k == 0 ? picture : "", name, percent(probability)});
       }
+      results.write(entry);
       json.push_back(std::move(entry));
     }
   }
+  results.close();
   if (options.model.json) {
     print_json(json);
   } else if (table.size() > 1) {
@@ -135,6 +138,7 @@ void add_classify(CLI::App& app) {
   command->add_option("--template", options->prompts, "Text around a class name, which goes in place of {} (may be given several times; default: a photo of a {}.)")
       ->allow_extra_args(false);
   command->add_option("--templates", options->templates, "File with one such text a line");
+  command->add_option("--out", options->out, "Also write one JSON line a picture to this file");
   command->add_option("--top", options->top, "Classes shown for each picture")->capture_default_str()->check(at_least_one);
   command->callback([options, classes, classnames] {
     if (classes->count() + classnames->count() == 0) fail_usage("name the classes: --classes 'cat, dog' or --classnames FILE");

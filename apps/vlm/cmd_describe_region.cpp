@@ -33,9 +33,9 @@ void run(Options options) {
     size_t region = 0;
     return for_each_text(batch, task.texts, [&](const std::vector<std::string>& texts) {
       const Corners& box = regions[region++];
-      for (size_t i = 0; i < batch.names.size(); ++i) must_lie_inside(box, texts.front(), batch.names[i], batch.sizes[i]);
+      for (size_t i = 0; i < batch.names.size(); ++i) must_lie_inside(box, texts.front(), batch.names[i], batch.placements[i].picture);
       std::vector<TaskResult> out;
-      for (const auto& found : instruct::describe_region(model, batch.pixels, batch.sizes, std::vector<Corners>(texts.size(), box), search, options.max_image_size)) {
+      for (const auto& found : instruct::describe_region(model, batch.pixels, batch.placements, std::vector<Corners>(texts.size(), box), search, options.max_image_size)) {
         out.push_back({out.size(), {{"region", box_json(box)}, {"description", found.text}, {"score", found.score}}, found.text});
       }
       return out;

@@ -54,13 +54,14 @@ void run(Options options) {
     std::vector<std::vector<Corners>> boxes(batch.names.size());
     auto results = for_each_text(batch, task.texts, [&](const std::vector<std::string>& texts) {
       std::vector<TaskResult> out;
-      for (const auto& found : instruct::ground(model, batch.pixels, batch.sizes, texts, options.ground)) {
+      for (const auto& found : instruct::ground(model, batch.pixels, batch.placements, texts, options.ground)) {
         const size_t i = out.size();
-        const Corners box = inside(found.box, batch.sizes[i]);
+        const ImageSize& size = batch.placements[i].picture;
+        const Corners box = inside(found.box, size);
         boxes[i].push_back(box);
         std::string line;
         for (const float x : box) line += rounded(x, 1) + " ";
-        out.push_back({i, {{"text", texts.front()}, {"box", box_json(box)}, {"width", batch.sizes[i].width}, {"height", batch.sizes[i].height}, {"score", found.score}},
+        out.push_back({i, {{"text", texts.front()}, {"box", box_json(box)}, {"width", size.width}, {"height", size.height}, {"score", found.score}},
                        line + rounded(found.score, 4)});
       }
       return out;

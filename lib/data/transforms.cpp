@@ -144,6 +144,12 @@ ImageSize Preprocess::output_size(const ImageSize& picture) const {
   return {static_cast<int>(window.height), static_cast<int>(window.width)};
 }
 
+PicturePlacement Preprocess::placement(const ImageSize& picture) const {
+  const Geometry g = geometry(picture);
+  const auto ratio = [](int64_t to, int from) { return static_cast<float>(static_cast<double>(to) / from); };
+  return {picture, ratio(g.width, picture.width), ratio(g.height, picture.height), static_cast<float>(g.window.left), static_cast<float>(g.window.top)};
+}
+
 Image Preprocess::resize_with(const Image& image, Filter filter, bool premultiplied) const {
   const Geometry g = geometry({image.height, image.width});
   const Box& w = g.window;

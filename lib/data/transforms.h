@@ -70,6 +70,13 @@ class Normalizer {
   std::array<std::array<float, 256>, 3> tables_;
 };
 
+/// Where the pixels of a picture come to lie in what the model sees: x becomes x * width_ratio - left.
+struct PicturePlacement {
+  ImageSize picture;  ///< before it is resized
+  float width_ratio = 1, height_ratio = 1;
+  float left = 0, top = 0;  ///< of the part that is seen, in the resized picture; negative where it is padded
+};
+
 /// The transform of evaluation: the same picture always gives the same tensor. Safe to share between threads.
 class Preprocess {
  public:
@@ -79,6 +86,7 @@ class Preprocess {
 
   /// Size of what comes out; depends on the picture only where options say neither crop nor squash.
   ImageSize output_size(const ImageSize& picture) const;
+  PicturePlacement placement(const ImageSize& picture) const;
   bool fixed_size() const { return options_.crop != "none" || options_.resize_mode == "squash"; }
 
   /// Resized, cropped and padded, still in levels. RGBA is resized premultiplied and loses its alpha afterwards.

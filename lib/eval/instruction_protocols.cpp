@@ -113,7 +113,7 @@ GroundingReport evaluate_grounding(const TextPipeline& pipeline, const Source& s
   for_each_batch(pipeline, pending, skips, [&](const PictureBatch& batch, std::vector<Sample>& rows) {
     std::vector<std::string> texts;
     for (const auto& row : rows) texts.push_back(row.captions[0]);
-    const auto found = instruct::ground(model, batch.pixels, batch.sizes, texts, options.ground);
+    const auto found = instruct::ground(model, batch.pixels, batch.placements, texts, options.ground);
     for (size_t i = 0; i < rows.size(); ++i) {
       Corners box{};
       std::transform(rows[i].box->begin(), rows[i].box->end(), box.begin(), [](double x) { return static_cast<float>(x); });

@@ -18,7 +18,9 @@ void must_be_as_many(const Tensor& pixels, size_t count, const char* what) {
   if (pixels.size(0) != static_cast<int64_t>(count)) fail("there are ", count, " ", what, " for ", pixels.size(0), " pictures");
 }
 
-ImageSize size_of(const Tensor& pixels) { return {static_cast<int>(pixels.size(2)), static_cast<int>(pixels.size(3))}; }
+ResizeRatios ratios(const PicturePlacement& placement) { return {placement.width_ratio, placement.height_ratio}; }
+
+Corners moved(const Corners& box, float x, float y) { return {box[0] + x, box[1] + y, box[2] + x, box[3] + y}; }
 
 BoxBinOptions bins_of(const InstructionPipeline& model, int64_t max_image_size) {
   const int64_t bins = model.vocabulary().bins;
@@ -105,10 +107,10 @@ Tensor entail(const InstructionPipeline& model, const Tensor& pixels, const std:
   return model.score(pixels, sources, answers, prompt);
 }
 
-std::vector<GroundedBox> ground(const InstructionPipeline& model, const Tensor& pixels, const std::vector<ImageSize>& sizes, const std::vector<std::string>& texts,
+std::vector<GroundedBox> ground(const InstructionPipeline& model, const Tensor& pixels, const std::vector<PicturePlacement>& placements, const std::vector<std::string>& texts,
                                 const GroundOptions& options) {
   words::must_be_as_many(pixels, texts.size(), "texts");
-  words::must_be_as_many(pixels, sizes.size(), "sizes");
+  words::must_be_as_many(pixels, placements.size(), "placements");
   const BoxBinOptions bins = words::bins_of(model, options.max_image_size);
   const int64_t first = model.vocabulary().first_bin;
   ReplyOptions reply;
@@ -127,20 +129,21 @@ std::vector<GroundedBox> ground(const InstructionPipeline& model, const Tensor& 
     GroundedBox& found = out.emplace_back();
     found.score = replies[i].score;
     for (size_t k = 0; k < 4; ++k) found.bins[k] = (k < replies[i].ids.size() ? replies[i].ids[k] : 0) - first;
-    found.box = from_bins(found.bins, resize_ratios(sizes[i], words::size_of(pixels)), bins);
+    found.box = words::moved(from_bins(found.bins, words::ratios(placements[i]), bins), placements[i].left / placements[i].width_ratio,
+                             placements[i].top / placements[i].height_ratio);
   }
   return out;
 }
 
-std::vector<GeneratedText> describe_region(const InstructionPipeline& model, const Tensor& pixels, const std::vector<ImageSize>& sizes, const std::vector<Corners>& boxes,
+std::vector<GeneratedText> describe_region(const InstructionPipeline& model, const Tensor& pixels, const std::vector<PicturePlacement>& placements, const std::vector<Corners>& boxes,
                                            const GenerateOptions& search, int64_t max_image_size) {
   words::must_be_as_many(pixels, boxes.size(), "regions");
-  words::must_be_as_many(pixels, sizes.size(), "sizes");
+  words::must_be_as_many(pixels, placements.size(), "placements");
   const BoxBinOptions bins = words::bins_of(model, max_image_size);
   const Ids question = model.encode(say::describe_region());
   std::vector<Ids> sources;
   for (size_t i = 0; i < boxes.size(); ++i) {
-    const BoxBins box = to_bins(scaled(boxes[i], resize_ratios(sizes[i], words::size_of(pixels))), bins);
+    const BoxBins box = to_bins(words::moved(scaled(boxes[i], words::ratios(placements[i])), -placements[i].left, -placements[i].top), bins);
     const Ids region = model.bins({box.begin(), box.end()});
     Ids& source = sources.emplace_back(question);
     source.insert(source.end(), region.begin(), region.end());

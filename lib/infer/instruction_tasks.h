@@ -1,7 +1,7 @@
 #pragma once
 /// What a model that takes instructions is told (text/ofa_instructions.h), and what its replies mean (specs: ofa, 4, 5 and 7).
 ///
-/// pixels: [B, 3, H, W]. sizes: of the pictures before they were resized to H x W; boxes are in their pixels.
+/// pixels: [B, 3, H, W]. placements: where the pictures lie in these; boxes are in pixels of the pictures as they were.
 
 #include <ATen/core/Tensor.h>
 
@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "vlm/data/ofa_boxes.h"
+#include "vlm/data/transforms.h"
 #include "vlm/infer/generate.h"
 #include "vlm/infer/instruction_pipeline.h"
 
@@ -53,11 +54,11 @@ struct GroundedBox {
   double score = 0;
 };
 /// Where in each picture its text is. Throws if the model has no coordinates.
-std::vector<GroundedBox> ground(const InstructionPipeline& model, const Tensor& pixels, const std::vector<ImageSize>& sizes, const std::vector<std::string>& texts,
+std::vector<GroundedBox> ground(const InstructionPipeline& model, const Tensor& pixels, const std::vector<PicturePlacement>& placements, const std::vector<std::string>& texts,
                                 const GroundOptions& options = {});
 
 /// What stands in a box of each picture.
-std::vector<GeneratedText> describe_region(const InstructionPipeline& model, const Tensor& pixels, const std::vector<ImageSize>& sizes, const std::vector<Corners>& boxes,
+std::vector<GeneratedText> describe_region(const InstructionPipeline& model, const Tensor& pixels, const std::vector<PicturePlacement>& placements, const std::vector<Corners>& boxes,
                                            const GenerateOptions& search = caption_search(), int64_t max_image_size = 512);
 
 /// Texts in which "<mask>" stands for any number of words, completed.

@@ -118,7 +118,7 @@ ReadPicture read_files(std::vector<fs::path> files, PictureFailed failed) {
 struct PictureStream::Work {
   struct Row {
     std::string name, problem;
-    ImageSize size{};
+    PicturePlacement placement{};
   };
   struct Pending {
     Tensor pixels;
@@ -145,7 +145,7 @@ struct PictureStream::Work {
         Row row{item.name, ""};
         try {
           preprocess.write(item.bytes, item.decode, out);
-          row.size = picture_stream::upright_size(item);
+          row.placement = preprocess.placement(picture_stream::upright_size(item));
         } catch (const std::exception& error) {
           row.problem = error.what();
         }
@@ -171,13 +171,13 @@ bool PictureStream::next(PictureBatch& batch) {
     Work::Pending pending = std::move(*work_->ahead);
     std::vector<int64_t> good;
     batch.names.clear();
-    batch.sizes.clear();
+    batch.placements.clear();
     for (size_t i = 0; i < pending.rows.size(); ++i) {
       Work::Row row = pending.rows[i].get();
       if (row.problem.empty()) {
         good.push_back(static_cast<int64_t>(i));
         batch.names.push_back(std::move(row.name));
-        batch.sizes.push_back(row.size);
+        batch.placements.push_back(row.placement);
       } else {
         work_->failed(row.name, row.problem);
       }

@@ -32,7 +32,7 @@ std::vector<std::filesystem::path> expand_pictures(const std::vector<std::string
 struct PictureBatch {
   Tensor pixels;                   ///< [B, 3, H, W]
   std::vector<std::string> names;  ///< of the rows
-  std::vector<ImageSize> sizes;    ///< of the rows as decoded: upright, before they are resized
+  std::vector<PicturePlacement> placements;  ///< of the rows: how large the pictures were, upright, and where they lie in `pixels`
 };
 
 /// Gives a picture at every call, false at the end.

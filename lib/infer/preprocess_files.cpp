@@ -51,7 +51,11 @@ nlohmann::ordered_json to_hf_preprocessor(const PreprocessOptions& o, const std:
                                           std::vector<std::string>& notes) {
   using namespace preprocess_files;
   // No processor of OFA's reads this file, so it may say what HF's have no words for.
-  if (family == "ofa") return {{"preprocess_cfg", to_open_clip_preprocess(o, notes)}};
+  if (family == "ofa") {
+    nlohmann::ordered_json own;
+    own["preprocess_cfg"] = to_open_clip_preprocess(o, notes);
+    return own;
+  }
   if (o.resize_mode != "shortest" && o.resize_mode != "squash" && o.resize_mode != "none") {
     fail("HF's processors cannot resize as resize_mode '", o.resize_mode, "' does (shortest and squash they can)");
   }

@@ -34,8 +34,10 @@ std::pair<int64_t, int64_t> picture_size(Model& model, const PipelineOptions& op
   return pictures->picture_size();
 }
 
-PreprocessOptions sized(PreprocessOptions options, std::pair<int64_t, int64_t> size) {
+/// `another`: a size that the files do not know of.
+PreprocessOptions sized(PreprocessOptions options, std::pair<int64_t, int64_t> size, bool another) {
   options.size = size.first == size.second ? std::vector<int64_t>{size.first} : std::vector<int64_t>{size.first, size.second};
+  if (another && !options.crop_size.empty()) options.crop_size = options.size;
   return options;
 }
 
@@ -55,7 +57,7 @@ TextPipeline::TextPipeline(std::shared_ptr<Model> model, std::shared_ptr<const T
       tokenizer_(std::move(tokenizer)),
       instructions_(dynamic_cast<Instructed*>(model_.get()) ? std::make_shared<InstructionPipeline>(model_, tokenizer_, frozen) : nullptr),
       size_(text_pipeline::picture_size(*model_, options)),
-      preprocess_(text_pipeline::sized(preprocess, size_)),
+      preprocess_(text_pipeline::sized(preprocess, size_, options.image_size > 0 || options.usual_size > 0)),
       options_(options),
       frozen_(frozen) {}
 

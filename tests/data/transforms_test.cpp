@@ -263,4 +263,22 @@ TEST(TrainTransform, ReadsAugCfgAndRefusesNonsense) {
 }
 
 }  // namespace transforms
+TEST(Preprocess, SaysWhereAPictureComesToLie) {
+  PreprocessOptions options;
+  options.size = {32};
+  options.resize_mode = "longest";
+  const PicturePlacement padded = Preprocess(options).placement({48, 64});
+  EXPECT_FLOAT_EQ(padded.width_ratio, 0.5f);
+  EXPECT_FLOAT_EQ(padded.top, -4) << "a border above";
+  EXPECT_FLOAT_EQ(padded.left, 0);
+  options.resize_mode = "shortest";
+  EXPECT_FLOAT_EQ(Preprocess(options).placement({64, 128}).left, 16) << "a crop";
+  options = instructed_preprocess();
+  options.size = {32};
+  const PicturePlacement squashed = Preprocess(options).placement({64, 128});
+  EXPECT_FLOAT_EQ(squashed.height_ratio, 0.5f);
+  EXPECT_FLOAT_EQ(squashed.width_ratio, 0.25f);
+  EXPECT_EQ(squashed.picture.width, 128);
+}
+
 }  // namespace vlm::test

@@ -32,6 +32,8 @@ class Instructions : public ::testing::Test {
     at::manual_seed(3);
     return at::randn({count, 3, 32, 32});
   }
+  /// A picture of this size that is squashed to 32 x 32.
+  static PicturePlacement squashed(int height, int width) { return {{height, width}, 32.0f / static_cast<float>(width), 32.0f / static_cast<float>(height)}; }
   static double probability(const Tensor& scores, int64_t row, int64_t column) { return std::exp(scores[row][column].item<double>()); }
 
   static testing::TemporaryFolder* folder_;
@@ -137,32 +139,36 @@ TEST_F(Instructions, CaptionsHaveNoPunctuationAndBeginAsTheyAreTold) {
 
 TEST_F(Instructions, BoxesAreInPixelsOfThePictureWhateverItsSize) {
   const Tensor pixels = pictures(2);
-  const std::vector<ImageSize> sizes = {{32, 32}, {480, 640}};  // height, width
+  const std::vector<PicturePlacement> placements = {squashed(32, 32), squashed(480, 640)};
   instruct::GroundOptions options;
   options.max_image_size = 32;
-  const auto found = instruct::ground(model(), pixels, sizes, {"the cat", "the cat"}, options);
+  const auto found = instruct::ground(model(), pixels, placements, {"the cat", "the cat"}, options);
   for (size_t i = 0; i < 2; ++i) {
     for (size_t k = 0; k < 4; ++k) {
       ASSERT_GE(found[i].bins[k], 0);
       ASSERT_LT(found[i].bins[k], testing::tiny_ofa_bins) << "nothing but coordinates may come out";
-      const double side = k % 2 ? sizes[i].height : sizes[i].width;
+      const double side = k % 2 ? placements[i].picture.height : placements[i].picture.width;
       EXPECT_NEAR(found[i].box[k], static_cast<double>(found[i].bins[k]) / (testing::tiny_ofa_bins - 1) * side, 1e-2);
     }
   }
+  // A picture that keeps its shape, with a border of 4 above and below.
+  const auto bordered = instruct::ground(model(), pixels, {{{48, 64}, 0.5f, 0.5f, 0, -4}, squashed(32, 32)}, {"the cat", "the cat"}, options);
+  EXPECT_NEAR(bordered[0].box[0], 2 * found[0].box[0], 1e-3);
+  EXPECT_NEAR(bordered[0].box[1], 2 * (found[0].box[1] - 4), 1e-3);
   // The last coordinate stands for a pixel of the picture as the model sees it, wherever that picture ends.
   options.max_image_size = 64;
-  const auto twice = instruct::ground(model(), pixels, sizes, {"the cat", "the cat"}, options);
+  const auto twice = instruct::ground(model(), pixels, placements, {"the cat", "the cat"}, options);
   for (size_t k = 0; k < 4; ++k) EXPECT_NEAR(twice[1].box[k], 2 * found[1].box[k], 1e-2);
 }
 
 TEST_F(Instructions, ARegionIsDescribedByItsPlaceInThePicture) {
   const Tensor pixels = pictures(1);
   const GenerateOptions search = GenerateOptions::beam(2, 6);
-  const auto small = instruct::describe_region(model(), pixels, {{100, 200}}, {{20, 10, 60, 40}}, search, 32);
-  const auto large = instruct::describe_region(model(), pixels, {{200, 400}}, {{40, 20, 120, 80}}, search, 32);
+  const auto small = instruct::describe_region(model(), pixels, {squashed(100, 200)}, {{20, 10, 60, 40}}, search, 32);
+  const auto large = instruct::describe_region(model(), pixels, {squashed(200, 400)}, {{40, 20, 120, 80}}, search, 32);
   EXPECT_EQ(small[0].ids, large[0].ids) << "the same place of a picture of another size";
   EXPECT_DOUBLE_EQ(small[0].score, large[0].score);
-  const auto other = instruct::describe_region(model(), pixels, {{100, 200}}, {{120, 60, 180, 90}}, search, 32);
+  const auto other = instruct::describe_region(model(), pixels, {squashed(100, 200)}, {{120, 60, 180, 90}}, search, 32);
   EXPECT_NE(small[0].score, other[0].score);
 }
 
@@ -197,7 +203,7 @@ TEST_F(Instructions, PicturesOfOtherSizesAreMultiplesOfAPatch) {
   const TextPipeline larger = TextPipeline::load(*folder_ / "ofa", options);
   write_file_atomically(*folder_ / "a.png", encode_png(Image(30, 50)));
   EXPECT_EQ(larger.decode({*folder_ / "a.png"}).pixels.sizes(), (at::IntArrayRef{1, 3, 48, 48}));
-  EXPECT_EQ(larger.decode({*folder_ / "a.png"}).sizes.at(0).width, 50);
+  EXPECT_EQ(larger.decode({*folder_ / "a.png"}).placements.at(0).picture.width, 50);
   options.image_size = 50;
   EXPECT_THROW(TextPipeline::load(*folder_ / "ofa", options), Error);
   options.image_size = 0;

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <map>
 #include <set>
 
 #include "toy_replies.h"
@@ -105,8 +106,8 @@ std::vector<SequenceHypothesis> literal(const Setting& s, int64_t row) {
           }
         }
         if (from >= 0) {
-          for (int64_t v = 4; v < vocabulary; ++v) {
-            if (v < from || v >= to) values[v] = no;
+          for (int64_t v = 0; v < vocabulary; ++v) {  // special ids stay, unless the range ends below them
+            if ((v >= 4 && v < from) || v >= to) values[v] = no;
           }
         }
       };
@@ -249,7 +250,7 @@ using sequence_test::run;
 using sequence_test::Setting;
 
 TEST(SequenceSearch, FollowsTheRulesToTheLastBitAndTie) {
-  for (uint64_t number = 0; number < 400; ++number) {
+  for (uint64_t number = 0; number < 250; ++number) {
     const Setting s = sequence_test::drawn_setting(number, false);
     sequence_test::expect_literal(s, run(s), 0.0F, concat("setting ", number));
     if (HasFailure()) return;
@@ -257,7 +258,7 @@ TEST(SequenceSearch, FollowsTheRulesToTheLastBitAndTie) {
 }
 
 TEST(SequenceSearch, FollowsTheRulesWithTriesAndRanges) {
-  for (uint64_t number = 1000; number < 1400; ++number) {
+  for (uint64_t number = 1000; number < 1250; ++number) {
     const Setting s = sequence_test::drawn_setting(number, true);
     sequence_test::expect_literal(s, run(s), 1e-5F, concat("setting ", number));
     if (HasFailure()) return;
@@ -342,8 +343,6 @@ TEST(SequenceSearch, APrefixThatEndsTheReplyIsTheReply) {
   const auto found = run(s).found;
   ASSERT_EQ(found[0].size(), 3U);  // as in the reference, every beam ends with it
   for (const auto& hypothesis : found[0]) EXPECT_EQ(hypothesis.ids, (Ids{4, 5, 2}));
-  sequence_test::Setting alone = s;
-  alone.rows = 1;
   for (const auto& hypothesis : found[1]) EXPECT_EQ(Ids(hypothesis.ids.begin(), hypothesis.ids.begin() + 3), (Ids{6, 7, 8}));
 }
 
@@ -396,7 +395,8 @@ TEST(SequenceSearch, SamplesComeInProportionToTheirProbability) {
     const int64_t seeds = 3000;
     for (int64_t seed = 0; seed < seeds; ++seed) {
       s.options.seed = seed;
-      for (const auto& hypothesis : run(s).found[0]) {
+      const auto out = run(s);
+      for (const auto& hypothesis : out.found[0]) {
         counts[hypothesis.ids[0]] += 1;
         EXPECT_NEAR(hypothesis.positional_scores[0], std::log(p[hypothesis.ids[0]].item<double>()), 1e-5) << "not renormalised";
       }
