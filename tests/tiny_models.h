@@ -43,11 +43,11 @@ text_cfg: {context_length: 12, vocab_size: 40, width: 16, heads: 4, layers: 2, e
 multimodal_cfg: {context_length: 12, vocab_size: 40, width: 16, heads: 2, layers: 2}
 )";
 
-/// Ids of a tiny OFA: 4 specials, 256 bytes, <mask>, 8 codes, 50 bins.
-inline constexpr int64_t tiny_ofa_mask = 260, tiny_ofa_codes = 8, tiny_ofa_bins = 50;
+/// Ids of a tiny OFA: 4 specials, 256 bytes, one pair that no test writes, <mask>, 8 codes, 50 bins.
+inline constexpr int64_t tiny_ofa_mask = 261, tiny_ofa_codes = 8, tiny_ofa_bins = 50;
 
 inline std::string tiny_ofa_config(int64_t side = 32) {
-  return R"({"model_type": "ofa", "vocab_size": 319, "num_codes": 8, "num_bins": 50, "d_model": 16, "encoder_layers": 1, "decoder_layers": 2,
+  return R"({"model_type": "ofa", "vocab_size": 320, "num_codes": 8, "num_bins": 50, "d_model": 16, "encoder_layers": 1, "decoder_layers": 2,
     "encoder_attention_heads": 2, "decoder_attention_heads": 2, "encoder_ffn_dim": 24, "decoder_ffn_dim": 24, "max_position_embeddings": 200,
     "token_bucket_size": 16, "image_bucket_size": 8, "code_image_size": 32, "resnet_type": "custom", "resnet_layers": [1, 1, 1],
     "resnet_stem_width": 4, "normformer": true)" +
@@ -68,11 +68,12 @@ inline void write_tiny_ofa(const std::filesystem::path& folder, uint64_t seed = 
   nlohmann::ordered_json vocabulary;
   for (const char* piece : {"<s>", "<pad>", "</s>", "<unk>"}) vocabulary[piece] = vocabulary.size();
   for (const unsigned char byte : bytes.order) vocabulary[bytes.symbol[byte]] = vocabulary.size();
+  vocabulary["ZQ"] = vocabulary.size();
   vocabulary["<mask>"] = vocabulary.size();
   for (int i = 0; i < tiny_ofa_codes; ++i) vocabulary["<code_" + std::to_string(i) + ">"] = vocabulary.size();
   for (int i = 0; i < tiny_ofa_bins; ++i) vocabulary["<bin_" + std::to_string(i) + ">"] = vocabulary.size();
   write_file_atomically(folder / "vocab.json", vocabulary.dump());
-  write_file_atomically(folder / "merges.txt", "#version: 0.2\n");
+  write_file_atomically(folder / "merges.txt", "#version: 0.2\nZ Q\n");
 }
 
 }  // namespace vlm::testing

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cstdio>
 #include <optional>
 
@@ -10,6 +11,7 @@
 #include "vlm/eval/instruction_protocols.h"
 #include "vlm/eval/probe_protocol.h"
 #include "vlm/eval/protocols.h"
+#include "vlm/eval/vqa_wordings.h"
 
 namespace vlm::apps {
 
@@ -155,12 +157,22 @@ void answers(const Options& options) {
   settings.variant = vqa_variant_named(options.variant);
   settings.strict = options.strict;
   options.answers.apply(settings.answer.answers, settings.answer.score_all, settings.answer.prompt);
-  if (!options.out.empty()) settings.each = [&](const auto& result) { results.write(result); };
+  std::vector<AnsweredQuestion> answered;
+  settings.each = [&](const auto& result) {
+    if (!options.out.empty()) results.write(result);
+    if (result.contains("answers")) answered.push_back({result["question"], result["answer"], result["answers"]});
+  };
   const VqaReport report = evaluate_vqa(pipeline, *source, settings);
   results.close();
+  // Data sets that ask a few things of every picture; where questions are all different there is nothing to show.
+  const auto least = std::max<int64_t>(10, report.questions / 100);
   if (options.model.json) {
     auto json = report.to_json();
     json["variant"] = options.variant;
+    for (const auto& group : accuracy_by_wording(answered, least)) {
+      json["per_wording"].push_back({{"wording", group.wording}, {"questions", group.questions}, {"accuracy", group.accuracy},
+                                     {"commonest", group.commonest}, {"commonest_share", group.commonest_share}});
+    }
     return options.print(json);
   }
   std::printf("%ld questions, %ld without known answers, %ld skipped\n", static_cast<long>(report.questions), static_cast<long>(report.unanswered), static_cast<long>(report.skipped));
@@ -173,6 +185,11 @@ void answers(const Options& options) {
   }
   table.push_back({"exact match", percent(report.exact_match)});
   print_table(table);
+  std::vector<std::vector<std::string>> wordings = {{"worded alike", "questions", "right", "always the commonest answer"}};
+  for (const auto& group : accuracy_by_wording(answered, least)) {
+    wordings.push_back({group.wording, std::to_string(group.questions), percent(group.accuracy), percent(group.commonest_share) + " " + group.commonest});
+  }
+  if (wordings.size() > 1) print_table(wordings);
 }
 
 }  // namespace evaluate

@@ -83,7 +83,7 @@ std::string hf_model_type(const std::string& text) {
 
 /// The side of the square pictures that some preprocessing makes, which may be another than the model began with; 0: no square.
 int64_t square_side(const nlohmann::ordered_json& given) {
-  const nlohmann::ordered_json& preprocess = given.contains("preprocess_cfg") ? given["preprocess_cfg"] : given;
+  const nlohmann::ordered_json preprocess = given.contains("preprocess_cfg") ? given["preprocess_cfg"] : given;
   const auto size = preprocess.find("size");
   if (size == preprocess.end()) return 0;
   if (size->is_number_integer()) return size->get<int64_t>();
@@ -204,7 +204,7 @@ void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::
     fail("HF's layout has no place for a ", model.family(), " model; write it in open_clip's");
   }
   write_file_atomically(folder / "config.json", config.dump(2) + "\n");
-  if (!preprocessor_config.empty()) write_file_atomically(folder / "preprocessor_config.json", preprocessor_config.dump(2) + "\n");
+  if (preprocessor_config.is_object()) write_file_atomically(folder / "preprocessor_config.json", preprocessor_config.dump(2) + "\n");
 }
 
 }  // namespace vlm

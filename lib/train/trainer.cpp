@@ -401,6 +401,7 @@ class Run {
 
   /// All ranks read the keys, so that a wrong one ends all of them; the first one opens the data.
   void open_further_evaluations() {
+    if (recipe_.evals.empty()) return;
     const nlohmann::ordered_json all = recipe_.evals.to_json();
     for (const auto& [name, keys] : all.items()) {
       FurtherEvaluation further;

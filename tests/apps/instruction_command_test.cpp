@@ -123,7 +123,7 @@ TEST_F(InstructionCommands, GroundingPrintsABoxInsideThePictureAndDrawsIt) {
 TEST_F(InstructionCommands, SayWhatWasWrong) {
   const std::vector<std::tuple<std::string, std::string, std::string>> wrong = {
       {"describe-region", one() + "5,5,300,30", "does not lie inside"},
-      {"describe-region", one() + "5;5;30;30", "left,top,right,bottom"},
+      {"describe-region", one() + "'5;5;30;30'", "left,top,right,bottom"},
       {"describe-region", one() + "30,5,5,30", "is empty"},
       {"ground", one(), "what to find in it"},
       {"caption", one() + "--image-size 50", "take 48 or 64"},

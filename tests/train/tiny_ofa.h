@@ -18,11 +18,11 @@
 
 namespace vlm::testing {
 
-/// 60 pieces, <mask>, 16 codes, 20 bins; pictures of 32 x 32 are 2 x 2 patches.
+/// 40 pieces, <mask>, 16 codes, 20 bins; pictures of 32 x 32 are 2 x 2 patches.
 inline const std::string& tiny_ofa_config() {
-  static const std::string text = R"({vocab_size: 97, num_codes: 16, num_bins: 20, bos_token_id: 1, pad_token_id: 0, eos_token_id: 2, unk_token_id: 3,
+  static const std::string text = R"({vocab_size: 77, num_codes: 16, num_bins: 20, bos_token_id: 1, pad_token_id: 0, eos_token_id: 2, unk_token_id: 3,
     d_model: 16, encoder_layers: 2, decoder_layers: 2, encoder_attention_heads: 2, decoder_attention_heads: 2, encoder_ffn_dim: 32, decoder_ffn_dim: 32,
-    max_position_embeddings: 64, token_bucket_size: 16, image_bucket_size: 6, code_image_size: 16, resnet_type: custom, resnet_layers: [1, 1, 1],
+    max_position_embeddings: 160, token_bucket_size: 16, image_bucket_size: 6, code_image_size: 16, resnet_type: custom, resnet_layers: [1, 1, 1],
     resnet_stem_width: 4, patch_image_size: 32, dropout: 0.0})";
   return text;
 }
@@ -36,7 +36,7 @@ inline const std::string& tiny_ofa_pieces() {
   static const std::string bytes = [] {
     std::vector<std::string> texts = ofa_captions();
     for (const char* text : {"what does the image describe?", "what is it?", "yes", "no", "maybe", "which region does the text describe?"}) texts.emplace_back(text);
-    return train_sentencepiece(texts, {.vocab_size = 60});
+    return train_sentencepiece(texts, {.vocab_size = 40});
   }();
   return bytes;
 }
