@@ -1,25 +1,26 @@
 #!/usr/bin/env bash
 # ./dev demo [--scenes] [--full] [key=value …]
 # From nothing to models that find pictures and describe them: builds, fetches pictures that ship with Debian, turns them into a
-# data set, trains a small CLIP on them and a captioner on top of it, measures both on pictures that they have never seen, beside
-# what chance, an untrained model and copying from the nearest picture reach, and writes pages to look at: demo/index.html.
-# Where the pictures cannot be fetched (or with --scenes) it draws scenes and learns those.
-# Some ten minutes on two cores once built. --full trains both longer (the figures in README.md), some twenty-five minutes.
+# data set, trains a small CLIP and a small OFA on them (captions and answers from one model), measures both on pictures that they
+# have never seen, beside what chance, an untrained model, copying from the nearest picture and always saying the commonest answer
+# reach, and writes pages to look at: demo/index.html.
+# Where the pictures cannot be fetched (or with --scenes) it draws scenes and learns those, captions alone.
+# Some ten minutes on two cores once built. --full trains both longer (the figures in README.md), some forty-five minutes.
 # key=value arguments change the recipe of the CLIP, configs/tiny/clip_pictures.yaml (--full: clip_pictures_full.yaml), as
-# train.epochs=20; those that begin with "caption." change the captioner's, configs/tiny/caption_pictures.yaml, as
-# caption.train.epochs=20. Everything goes below demo/, and a second run goes on where one was stopped.
+# train.epochs=20; those that begin with "ofa." change OFA's, configs/tiny/ofa.yaml, as ofa.train.steps=1000. Everything goes
+# below demo/, and a second run goes on where one was stopped.
 set -euo pipefail
 # shellcheck source=scripts/common.sh
 source "$(dirname "${BASH_SOURCE[0]}")/common.sh"
 
 scenes=false
 full=false
-overrides=() caption_overrides=()
+overrides=() ofa_overrides=()
 for argument in "$@"; do
   case $argument in
     --scenes) scenes=true ;;
     --full) full=true ;;
-    caption.*=*) caption_overrides+=("${argument#caption.}") ;;
+    ofa.*=*) ofa_overrides+=("${argument#ofa.}") ;;
     *=*) overrides+=("$argument") ;;
     *) die_usage "demo: cannot make sense of '$argument' (--scenes, --full, or key=value for the recipe)" ;;
   esac
@@ -52,11 +53,11 @@ vlm=$top/build/release/bin/vlm
 kind=pictures
 $scenes && kind=scenes
 if $full; then
-  clip_recipe=configs/tiny/clip_pictures_full.yaml caption_epochs=15 kind=$kind-full
+  clip_recipe=configs/tiny/clip_pictures_full.yaml ofa_steps=2000 kind=$kind-full
 else
-  clip_recipe=configs/tiny/clip_pictures.yaml caption_epochs=8
+  clip_recipe=configs/tiny/clip_pictures.yaml ofa_steps=400
 fi
-clip=$out/clip-$kind untrained=$out/untrained-$kind captioner=$out/captioner-$kind
+clip=$out/clip-$kind untrained=$out/untrained-$kind ofa=$out/ofa-$kind
 
 if $scenes; then
   timed "drawing captioned scenes" "$vlm" data make scenes --out "$data/scenes" --count 5000 --seed 1
@@ -65,6 +66,8 @@ if $scenes; then
   # shellcheck disable=SC2086
   train_data=$(paths $train) val_data=$(paths $val) test_data=$(paths $tests)
   captions=(--data "$data/scenes/captions_train.json")
+  tasks=(data.mix.questions.weight=0 "data.mix.questions.path=$data/scenes/captions_train.json" data.mix.questions.type=auto evals={})
+  questions=
   queries=('a red circle' 'a blue square' 'three stars' 'a triangle above a circle' 'a green heart')
   classes_file=$data/scenes/classes.txt
   note="Trained in minutes on scenes that a program drew."
@@ -75,10 +78,14 @@ else
   } <"$roots"
   timed "importing tuxpaint's stamps" "$vlm" data import tuxpaint --root "$stamps" --out "$data/tuxpaint"
   timed "importing openclipart" "$vlm" data import openclipart --root "$clipart" --out "$data/openclipart"
+  timed "importing openclipart with its stars, whose points can be counted" \
+    "$vlm" data import openclipart --with-stars --root "$clipart" --out "$data/openclipart-stars"
   train_data="$data/openclipart/train-{000000..000008}.tar::$data/tuxpaint/train-{000000..000001}.tar"
   val_data="$data/openclipart/val-000000.tar::$data/tuxpaint/val-000000.tar"
   test_data="$data/openclipart/test-{000000..000001}.tar::$data/tuxpaint/test-000000.tar"
   captions=(--data "$data/openclipart/captions_train.json" --data "$data/tuxpaint/captions_train.json")
+  tasks=("data.mix.questions.path=$data/openclipart-stars/vqa_train.json::$data/tuxpaint/vqa_train.json")
+  questions=$data/openclipart-stars/vqa_test.json::$data/tuxpaint/vqa_test.json
   queries=('the flag of Norway' 'a playing card' 'hotel icon' 'folder icon' 'a tree' 'a road sign' 'the letter U' 'a guitar')
   classes_file=$data/classes.txt
   sort -u "$data/openclipart/classes.txt" "$data/tuxpaint/classes.txt" >"$classes_file"
@@ -88,8 +95,9 @@ fi
 timed "training a vocabulary" "$vlm" tokenizer train "${captions[@]}" --vocab-size 3000 --out "$data/tokenizer.model"
 where=("data.train.path=$train_data" "data.val.path=$val_data")
 timed "training a small CLIP" "$vlm" pretrain --config "$clip_recipe" "out=$clip" "${where[@]}" "${overrides[@]}"
-timed "training a captioner on top of it" "$vlm" finetune --config configs/tiny/caption_pictures.yaml "out=$captioner" \
-  "model.init=$clip/model" "train.epochs=$caption_epochs" "${where[@]}" "${caption_overrides[@]}"
+timed "training a small OFA: captions and answers" "$vlm" pretrain --config configs/tiny/ofa.yaml "out=$ofa" \
+  "model.tokenizer=$data/tokenizer.model" "train.steps=$ofa_steps" "data.mix.captions.path=$train_data" "data.val.path=$val_data" \
+  "${tasks[@]}" "${ofa_overrides[@]}"
 # The same CLIP with the weights that it began with: one step at a learning rate of nothing.
 "$vlm" pretrain --config "$clip_recipe" "out=$untrained" "${where[@]}" data.val.path= train.steps=1 train.lr=0 2>/dev/null
 
@@ -99,8 +107,7 @@ measure() {
   shift
   "$vlm" eval "$@"
 }
-writer=$captioner/checkpoints/best
-[[ -e $writer ]] || writer=$captioner/model
+writer=$ofa/model
 {
   measure "retrieval on held-out pictures" retrieval --model "$clip/model" "$test_data" --merge-equal-texts
   measure "the same, before training" retrieval --model "$untrained/model" "$test_data" --merge-equal-texts
@@ -108,7 +115,10 @@ writer=$captioner/checkpoints/best
   probe=(--train-data "$train_data" --val-data "$val_data" "$test_data")
   measure "classes of held-out pictures, by a linear classifier on the CLIP" probe --model "$clip/model" --pixels "${probe[@]}"
   measure "the same, on the CLIP before training" probe --model "$untrained/model" "${probe[@]}"
-  measure "captions of held-out pictures" caption --model "$writer" --beam 1 "$test_data" --floor "$train_data" --out "$out/captions.jsonl"
+  measure "captions of held-out pictures, by OFA" caption --model "$writer" --beam 1 "$test_data" --floor "$train_data" --out "$out/captions.jsonl"
+  if [[ -n $questions ]]; then
+    measure "answers about held-out pictures, by the same OFA" vqa --model "$writer" --beam 1 "$questions" data.type=albef_vqa --out "$out/answers.jsonl"
+  fi
 } | tee "$out/figures.txt"
 "$vlm" eval retrieval --model "$clip/model" "$test_data" --merge-equal-texts --json >"$out/retrieval.json" 2>/dev/null
 
@@ -125,10 +135,14 @@ say "vlm search \"${queries[0]}\" in the held-out pictures"
 "$vlm" search --model "$clip/model" "${queries[0]}" "$out/pictures" --top 3
 say "vlm caption on eight held-out pictures"
 "$vlm" caption --model "$writer" --beam 1 "${some[@]}"
+if [[ -n $questions ]]; then
+  say "vlm vqa on the same eight: what kind of thing is this?"
+  "$vlm" vqa --model "$writer" --beam 1 "${some[@]}" "what kind of thing is this?"
+fi
 
 asked=()
 for query in "${queries[@]}"; do asked+=(--query "$query"); done
-"$vlm" report "$clip" "$captioner" --title 'How the CLIP and the captioner learnt' --note "$note" --out "$out/runs.html"
+"$vlm" report "$clip" "$ofa" --title 'How the CLIP and the OFA learnt' --note "$note" --out "$out/runs.html"
 "$vlm" report --model "$clip/model" --run "$clip" "$test_data" "${asked[@]}" --title 'A small CLIP, seen at work' --note "$note" \
-  --link 'runs.html=how it and a captioner on top of it learnt, with captions of pictures that they have not seen' --out "$out/index.html"
+  --link 'runs.html=how it and a small OFA learnt, with captions and answers about pictures that they have not seen' --out "$out/index.html"
 say "demo: done in $(duration $((SECONDS - begin))), of which $(duration $((SECONDS - built))) after building"
