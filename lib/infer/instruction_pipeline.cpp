@@ -1,9 +1,11 @@
 #include "vlm/infer/instruction_pipeline.h"
 
 #include <ATen/ops/full.h>
+#include <ATen/ops/tensor.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
+#include <map>
 
 #include "vlm/core/error.h"
 #include "vlm/models/layers/packed_linear.h"
@@ -154,11 +156,31 @@ std::vector<GeneratedText> InstructionPipeline::reply(const Tensor& pixels, cons
     }
     return out;
   }
+  if (options.prompt != ofa_instruction::Prompt::none && options.answers.empty()) {
+    // What is forced counts as written, so prompts of one length go together: how long a reply may become must not depend on
+    // what else is asked. A closed set limits its replies by itself.
+    std::map<size_t, std::vector<int64_t>> by_length;
+    for (size_t i = 0; i < sources.size(); ++i) by_length[sources[i].size()].push_back(static_cast<int64_t>(i));
+    if (by_length.size() > 1) {
+      for (const auto& [length, rows] : by_length) {
+        std::vector<Ids> own;
+        for (const int64_t row : rows) own.push_back(sources[static_cast<size_t>(row)]);
+        auto replies = reply(pixels.defined() ? pixels.index_select(0, at::tensor(rows, at::kLong)) : pixels, own, options);
+        for (size_t i = 0; i < rows.size(); ++i) out[static_cast<size_t>(rows[i])] = std::move(replies[i]);
+      }
+      return out;
+    }
+  }
   const Instruction instruction = instruct(pixels, sources);
   const auto encoded = look(instruction);
   SequenceSearchOptions search = options.search;
   const std::vector<Ids> answers = encode_answers(options.answers);
-  if (!answers.empty()) search.trie = std::make_shared<const TokenTrie>(answers, tokens_.end);
+  if (!answers.empty()) {
+    search.trie = std::make_shared<const TokenTrie>(answers, tokens_.end);
+    search.max_len_a = 0;
+    search.max_len_b = search.min_len = 1;
+    for (const Ids& answer : answers) search.max_len_b = std::max(search.max_len_b, static_cast<int64_t>(answer.size()));
+  }
   const Ids begin = options.begin.empty() ? Ids{} : encode(ofa_instruction::answer(options.begin));
   std::vector<Ids> prefixes;
   for (const Ids& source : sources) {
