@@ -156,20 +156,18 @@ std::vector<GeneratedText> InstructionPipeline::reply(const Tensor& pixels, cons
     }
     return out;
   }
-  if (options.prompt != ofa_instruction::Prompt::none && options.answers.empty()) {
-    // What is forced counts as written, so prompts of one length go together: how long a reply may become must not depend on
-    // what else is asked. A closed set limits its replies by itself.
-    std::map<size_t, std::vector<int64_t>> by_length;
-    for (size_t i = 0; i < sources.size(); ++i) by_length[sources[i].size()].push_back(static_cast<int64_t>(i));
-    if (by_length.size() > 1) {
-      for (const auto& [length, rows] : by_length) {
-        std::vector<Ids> own;
-        for (const int64_t row : rows) own.push_back(sources[static_cast<size_t>(row)]);
-        auto replies = reply(pixels.defined() ? pixels.index_select(0, at::tensor(rows, at::kLong)) : pixels, own, options);
-        for (size_t i = 0; i < rows.size(); ++i) out[static_cast<size_t>(rows[i])] = std::move(replies[i]);
-      }
-      return out;
+  // What is forced counts as written, so replies behind longer prompts may be longer: rows whose prompts differ in length go apart,
+  // as a reply must not depend on what else is asked.
+  std::map<size_t, std::vector<int64_t>> by_length;
+  for (size_t i = 0; i < sources.size(); ++i) by_length[prompt_of(sources[i], options.prompt).size()].push_back(static_cast<int64_t>(i));
+  if (by_length.size() > 1) {
+    for (const auto& [length, members] : by_length) {
+      std::vector<Ids> own;
+      for (const int64_t row : members) own.push_back(sources[static_cast<size_t>(row)]);
+      auto replies = reply(pixels.defined() ? pixels.index_select(0, at::tensor(members, at::kLong)) : Tensor(), own, options);
+      for (size_t i = 0; i < members.size(); ++i) out[static_cast<size_t>(members[i])] = std::move(replies[i]);
     }
+    return out;
   }
   const Instruction instruction = instruct(pixels, sources);
   const auto encoded = look(instruction);
@@ -189,7 +187,6 @@ std::vector<GeneratedText> InstructionPipeline::reply(const Tensor& pixels, cons
     prefix.insert(prefix.end(), begin.begin(), begin.end());
   }
   const Tensor forced = instruction_pipeline::padded(prefixes, tokens_.pad);                    // [B, C]
-  // What is forced counts as written.
   search.max_len_b += forced.size(1);
   search.min_len += search.min_len > 1 ? forced.size(1) : 0;
   const auto rows = static_cast<int64_t>(sources.size());

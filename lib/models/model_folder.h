@@ -51,7 +51,8 @@ void save_open_clip_folder(const std::filesystem::path& folder, const Model& mod
 /// Writes configuration and weights in fairseq's layout (OFA): arguments and preprocessing in fairseq_args.json. Throws if the
 /// layout cannot express the model.
 void save_fairseq_folder(const std::filesystem::path& folder, const Model& model, const nlohmann::ordered_json& preprocess_cfg);
-/// Writes configuration and weights in HF's layout. Throws if the layout cannot express the model.
+/// Writes configuration and weights in HF's layout; without a preprocessor_config.json where that is empty. Throws if the layout
+/// cannot express the model.
 void save_hf_folder(const std::filesystem::path& folder, const Model& model, const nlohmann::ordered_json& preprocessor_config);
 
 /// The model's tensors by name.
