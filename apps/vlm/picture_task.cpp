@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdio>
+#include <optional>
 
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
@@ -44,7 +45,8 @@ void PictureTask::run(const TextPipeline& pipeline, const std::vector<std::files
     log_warning(name, ": ", reason);
   };
   PictureStream stream = pipeline.stream(read_files(files, skip), skip);
-  Progress progress(label, static_cast<int64_t>(files.size()), "pictures");
+  std::optional<Progress> progress;
+  if (files.size() > 1) progress.emplace(label, static_cast<int64_t>(files.size()), "pictures");
   const bool one = files.size() == 1 && texts.size() <= 1;
   int64_t done = 0;
   PictureBatch batch;
@@ -63,9 +65,9 @@ void PictureTask::run(const TextPipeline& pipeline, const std::vector<std::files
       }
     }
     std::fflush(stdout);
-    progress.update(done += static_cast<int64_t>(batch.names.size()));
+    if (progress) progress->update(done += static_cast<int64_t>(batch.names.size()));
   }
-  progress.finish();
+  if (progress) progress->finish();
   results.close();
   if (model.json) print_json(json);
   if (failed > 0) throw Exit{1};

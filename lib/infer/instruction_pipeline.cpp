@@ -173,7 +173,12 @@ std::vector<GeneratedText> InstructionPipeline::reply(const Tensor& pixels, cons
   const auto encoded = look(instruction);
   SequenceSearchOptions search = options.search;
   const std::vector<Ids> answers = encode_answers(options.answers);
-  if (!answers.empty()) search.trie = std::make_shared<const TokenTrie>(answers, tokens_.end);
+  if (!answers.empty()) {
+    search.trie = std::make_shared<const TokenTrie>(answers, tokens_.end);
+    search.max_len_a = 0;
+    search.max_len_b = search.min_len = 1;
+    for (const Ids& answer : answers) search.max_len_b = std::max(search.max_len_b, static_cast<int64_t>(answer.size()));
+  }
   const Ids begin = options.begin.empty() ? Ids{} : encode(ofa_instruction::answer(options.begin));
   std::vector<Ids> prefixes;
   for (const Ids& source : sources) {
