@@ -4,7 +4,7 @@
 # data set, trains a small CLIP and a small OFA on them (captions and answers from one model), measures both on pictures that they
 # have never seen, beside what chance, an untrained model, copying from the nearest picture and always saying the commonest answer
 # reach, and writes pages to look at: demo/index.html.
-# Where the pictures cannot be fetched (or with --scenes) it draws scenes and learns those, captions alone.
+# Where the pictures cannot be fetched (or with --scenes) it draws scenes and learns those.
 # Some ten minutes on two cores once built. --full trains both longer (the figures in README.md), some forty-five minutes.
 # key=value arguments change the recipe of the CLIP, configs/tiny/clip_pictures.yaml (--full: clip_pictures_full.yaml), as
 # train.epochs=20; those that begin with "ofa." change OFA's, configs/tiny/ofa.yaml, as ofa.train.steps=1000. Everything goes
@@ -66,8 +66,8 @@ if $scenes; then
   # shellcheck disable=SC2086
   train_data=$(paths $train) val_data=$(paths $val) test_data=$(paths $tests)
   captions=(--data "$data/scenes/captions_train.json")
-  tasks=(data.mix.questions.weight=0 "data.mix.questions.path=$data/scenes/captions_train.json" data.mix.questions.type=auto evals={})
-  questions=
+  tasks=("data.mix.questions.path=$data/scenes/vqa_train.json" "evals.vqa.data.path=$data/scenes/vqa_val.json")
+  questions=$data/scenes/vqa_test.json asking='how many shapes are there?'
   queries=('a red circle' 'a blue square' 'three stars' 'a triangle above a circle' 'a green heart')
   classes_file=$data/scenes/classes.txt
   note="Trained in minutes on scenes that a program drew."
@@ -85,18 +85,21 @@ else
   test_data="$data/openclipart/test-{000000..000001}.tar::$data/tuxpaint/test-000000.tar"
   captions=(--data "$data/openclipart/captions_train.json" --data "$data/tuxpaint/captions_train.json")
   tasks=("data.mix.questions.path=$data/openclipart-stars/vqa_train.json::$data/tuxpaint/vqa_train.json")
-  questions=$data/openclipart-stars/vqa_test.json::$data/tuxpaint/vqa_test.json
+  questions=$data/openclipart-stars/vqa_test.json::$data/tuxpaint/vqa_test.json asking='what kind of thing is this?'
   queries=('the flag of Norway' 'a playing card' 'hotel icon' 'folder icon' 'a tree' 'a road sign' 'the letter U' 'a guitar')
   classes_file=$data/classes.txt
   sort -u "$data/openclipart/classes.txt" "$data/tuxpaint/classes.txt" >"$classes_file"
   note="Trained in minutes, from nothing, on the pictures of two Debian packages and their captions."
 fi
 
-timed "training a vocabulary" "$vlm" tokenizer train "${captions[@]}" --vocab-size 3000 --out "$data/tokenizer.model"
+say "training a vocabulary"
+pieces=$("$vlm" tokenizer train "${captions[@]}" --vocab-size 3000 --out "$data/tokenizer.model" --json | grep -o '"vocab_size":[0-9]*')
+# OFA has one <mask> and 100 coordinates beside them.
+ids=$((${pieces#*:} + 101))
 where=("data.train.path=$train_data" "data.val.path=$val_data")
 timed "training a small CLIP" "$vlm" pretrain --config "$clip_recipe" "out=$clip" "${where[@]}" "${overrides[@]}"
 timed "training a small OFA: captions and answers" "$vlm" pretrain --config configs/tiny/ofa.yaml "out=$ofa" \
-  "model.tokenizer=$data/tokenizer.model" "train.steps=$ofa_steps" "data.mix.captions.path=$train_data" "data.val.path=$val_data" \
+  "model.tokenizer=$data/tokenizer.model" "model.config.vocab_size=$ids" "train.steps=$ofa_steps" "data.mix.captions.path=$train_data" "data.val.path=$val_data" \
   "${tasks[@]}" "${ofa_overrides[@]}"
 # The same CLIP with the weights that it began with: one step at a learning rate of nothing.
 "$vlm" pretrain --config "$clip_recipe" "out=$untrained" "${where[@]}" data.val.path= train.steps=1 train.lr=0 2>/dev/null
@@ -116,9 +119,7 @@ writer=$ofa/model
   measure "classes of held-out pictures, by a linear classifier on the CLIP" probe --model "$clip/model" --pixels "${probe[@]}"
   measure "the same, on the CLIP before training" probe --model "$untrained/model" "${probe[@]}"
   measure "captions of held-out pictures, by OFA" caption --model "$writer" --beam 1 "$test_data" --floor "$train_data" --out "$out/captions.jsonl"
-  if [[ -n $questions ]]; then
-    measure "answers about held-out pictures, by the same OFA" vqa --model "$writer" --beam 1 "$questions" data.type=albef_vqa --out "$out/answers.jsonl"
-  fi
+  measure "answers about held-out pictures, by the same OFA" vqa --model "$writer" --beam 1 "$questions" data.type=albef_vqa --out "$out/answers.jsonl"
 } | tee "$out/figures.txt"
 "$vlm" eval retrieval --model "$clip/model" "$test_data" --merge-equal-texts --json >"$out/retrieval.json" 2>/dev/null
 
@@ -135,10 +136,8 @@ say "vlm search \"${queries[0]}\" in the held-out pictures"
 "$vlm" search --model "$clip/model" "${queries[0]}" "$out/pictures" --top 3
 say "vlm caption on eight held-out pictures"
 "$vlm" caption --model "$writer" --beam 1 "${some[@]}"
-if [[ -n $questions ]]; then
-  say "vlm vqa on the same eight: what kind of thing is this?"
-  "$vlm" vqa --model "$writer" --beam 1 "${some[@]}" "what kind of thing is this?"
-fi
+say "vlm vqa on the same eight: $asking"
+"$vlm" vqa --model "$writer" --beam 1 "${some[@]}" "$asking"
 
 asked=()
 for query in "${queries[@]}"; do asked+=(--query "$query"); done
