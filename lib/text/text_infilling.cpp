@@ -119,22 +119,15 @@ class Noise {
   InfillingDraws& draws_;
 };
 
-class RandomDraws : public InfillingDraws {
- public:
-  RandomDraws(const PoissonLengths& lengths, SplitMix64& random) : lengths_(lengths), random_(random) {}
-  int64_t span_length() override { return lengths_.at(random_.uniform()); }
-  std::vector<int64_t> permutation(int64_t n) override { return vlm::permutation(n, random_.next()); }
-  double uniform() override { return random_.uniform(); }
-  int64_t random_id(int64_t low, int64_t high) override { return low + static_cast<int64_t>(random_.below(static_cast<uint64_t>(high - low))); }
-
- private:
-  const PoissonLengths& lengths_;
-  SplitMix64& random_;
-};
-
 bool begins_with(const std::string& text, std::string_view prefix) { return text.compare(0, prefix.size(), prefix) == 0; }
 
 }  // namespace text_infilling
+
+std::vector<int64_t> RandomInfillingDraws::permutation(int64_t n) { return vlm::permutation(n, random_.next()); }
+
+int64_t RandomInfillingDraws::random_id(int64_t low, int64_t high) {
+  return low + static_cast<int64_t>(random_.below(static_cast<uint64_t>(high - low)));
+}
 
 InfillingIds infilling_ids(const Tokenizer& tokenizer) {
   InfillingIds out;
@@ -200,7 +193,7 @@ std::vector<int64_t> TextInfilling::operator()(const std::vector<int64_t>& ids, 
     if (id < 0 || id >= static_cast<int64_t>(word_starts_.size())) fail("infilling: id ", id, " is not in the vocabulary");
     word_start.push_back(word_starts_[static_cast<size_t>(id)]);
   }
-  text_infilling::RandomDraws draws(lengths_, random);
+  RandomInfillingDraws draws(lengths_, random);
   return infill_text(ids, std::move(word_start), options_, ids_, draws);
 }
 

@@ -62,6 +62,20 @@ class InfillingDraws {
   virtual int64_t random_id(int64_t low, int64_t high) = 0;
 };
 
+/// Out of a stream of random numbers. Both outlive it.
+class RandomInfillingDraws : public InfillingDraws {
+ public:
+  RandomInfillingDraws(const PoissonLengths& lengths, SplitMix64& random) : lengths_(lengths), random_(random) {}
+  int64_t span_length() override { return lengths_.at(random_.uniform()); }
+  std::vector<int64_t> permutation(int64_t n) override;
+  double uniform() override { return random_.uniform(); }
+  int64_t random_id(int64_t low, int64_t high) override;
+
+ private:
+  const PoissonLengths& lengths_;
+  SplitMix64& random_;
+};
+
 /// ids: begin, text, end; word_start: of each, that of the first and of the last does not matter. These two stay. A share of
 /// the words is hidden in stretches that begin at words; a stretch of length 0 puts a mask where nothing was.
 std::vector<int64_t> infill_text(std::vector<int64_t> ids, std::vector<bool> word_start, const TextInfillingOptions& options,

@@ -41,19 +41,6 @@ std::pair<std::string, double> best_answer(const Sample& sample) {
   return {sample.answers[static_cast<size_t>(best)], sample.weights[static_cast<size_t>(best)]};
 }
 
-class Draws : public InfillingDraws {
- public:
-  Draws(const PoissonLengths& lengths, SplitMix64& random) : lengths_(lengths), random_(random) {}
-  int64_t span_length() override { return lengths_.at(random_.uniform()); }
-  std::vector<int64_t> permutation(int64_t n) override { return vlm::permutation(n, random_.next()); }
-  double uniform() override { return random_.uniform(); }
-  int64_t random_id(int64_t low, int64_t high) override { return low + static_cast<int64_t>(random_.below(static_cast<uint64_t>(high - low))); }
-
- private:
-  const PoissonLengths& lengths_;
-  SplitMix64& random_;
-};
-
 }  // namespace ofa_pretraining
 
 OfaPairKind ofa_pair_kind(const Sample& sample, const std::string& text) {
@@ -205,7 +192,7 @@ OfaExample OfaPretrainExamples::text(const std::string& text, SplitMix64& random
   const auto wrapped = vocabulary_.source(whole);
   std::vector<bool> starts;
   for (const int64_t id : wrapped) starts.push_back(word_starts_[static_cast<size_t>(id)]);
-  ofa_pretraining::Draws draws(lengths_, random);
+  RandomInfillingDraws draws(lengths_, random);
   const InfillingIds special{vocabulary_.ids().mask, 4, vocabulary_.ids().first_code};
   const auto holes = infill_text(wrapped, starts, options_.infilling, special, draws);
   std::vector<int64_t> source = vocabulary_.text(ofa_instruction::infill());
