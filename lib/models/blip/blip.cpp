@@ -17,33 +17,7 @@ BlipModel::BlipModel(const BlipConfig& config, const char* head) : config_(confi
 
 nlohmann::ordered_json BlipModel::config() const { return config_.to_hf(); }
 
-BlipDecoder::BlipDecoder(const BertOptions& options) {
-  bert = register_module("bert", std::make_shared<BertModel>(options));
-  cls = register_module("cls", std::make_shared<BertLmHead>(options));
-}
-
-Tensor BlipDecoder::forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder, const Tensor& encoder_mask) const {
-  const Tensor causal = additive_causal_mask(ids.size(1), mask).to(ids.device());
-  const Tensor visible = encoder_mask.defined() ? additive_key_mask(encoder_mask).to(ids.device()) : Tensor();
-  return cls->forward(bert->forward(ids, causal, encoder, visible), bert->word_embeddings());
-}
-
 namespace blip {
-
-class State : public DecoderState {
- public:
-  State(const BlipDecoder& decoder, const Tensor& encoder) : decoder_(decoder), cache_(decoder.bert->begin(encoder)) {}
-
-  Tensor step(const Tensor& ids, const Tensor& mask) override {
-    const Tensor x = decoder_.bert->step(ids, mask, cache_);                                   // [R, n, D]
-    return decoder_.cls->forward(x.select(1, -1), decoder_.bert->word_embeddings());           // [R, V]
-  }
-  void select(const Tensor& rows) override { cache_.select(rows); }
-
- private:
-  const BlipDecoder& decoder_;
-  BertCache cache_;
-};
 
 GenerationTokens tokens(const BlipConfig& config) {
   return {.begin = config.bos, .end = config.sep, .pad = config.pad, .max_length = config.text.positions};
@@ -57,11 +31,9 @@ void check_width(const BlipConfig& config) {
 
 }  // namespace blip
 
-std::unique_ptr<DecoderState> BlipDecoder::begin(const Tensor& encoder) const { return std::make_unique<blip::State>(*this, encoder); }
-
 BlipCaptioner::BlipCaptioner(const BlipConfig& config) : BlipModel(config, "caption") {
   blip::check_width(config);
-  text_decoder = register_module("text_decoder", std::make_shared<BlipDecoder>(config.text));
+  text_decoder = register_module("text_decoder", std::make_shared<BertLanguageModel>(config.text));
   torch::nn::Module::train(false);
 }
 
@@ -81,7 +53,7 @@ BlipAnswerer::BlipAnswerer(const BlipConfig& config) : BlipModel(config, "vqa") 
          ") for question answering: the answer looks at the question's states");
   }
   text_encoder = register_module("text_encoder", std::make_shared<BertModel>(config.text));
-  text_decoder = register_module("text_decoder", std::make_shared<BlipDecoder>(config.text));
+  text_decoder = register_module("text_decoder", std::make_shared<BertLanguageModel>(config.text));
   torch::nn::Module::train(false);
 }
 

@@ -7,6 +7,7 @@
 
 #include "vlm/io/tensor_map.h"
 #include "vlm/models/blip/vision.h"
+#include "vlm/models/layers/bert_lm.h"
 #include "vlm/models/trainable.h"
 
 namespace vlm {
@@ -34,19 +35,6 @@ class BlipModel : public torch::nn::Module, public Model, public PictureModel {
   BlipConfig config_;
 };
 
-/// A causal text decoder with its vocabulary head.
-class BlipDecoder : public torch::nn::Module {
- public:
-  explicit BlipDecoder(const BertOptions& options);
-  /// ids, mask: [B, L]; encoder: [B, Le, De]; encoder_mask: [B, Le], 0 for states that are not looked at (undefined: all
-  /// are). Returns logits [B, L, V].
-  Tensor forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder, const Tensor& encoder_mask = {}) const;
-  std::unique_ptr<DecoderState> begin(const Tensor& encoder) const;
-
-  std::shared_ptr<BertModel> bert;
-  std::shared_ptr<BertLmHead> cls;
-};
-
 class BlipCaptioner : public BlipModel, public Captioner, public CaptionTrainable {
  public:
   explicit BlipCaptioner(const BlipConfig& config);
@@ -56,7 +44,7 @@ class BlipCaptioner : public BlipModel, public Captioner, public CaptionTrainabl
     return text_decoder->forward(ids, mask, encode_image(pixels));
   }
 
-  std::shared_ptr<BlipDecoder> text_decoder;
+  std::shared_ptr<BertLanguageModel> text_decoder;
 };
 
 class BlipAnswerer : public BlipModel, public Answerer, public AnswerTrainable {
@@ -69,7 +57,7 @@ class BlipAnswerer : public BlipModel, public Answerer, public AnswerTrainable {
   Tensor answer_logits(const AnswerBatch& batch) override;
 
   std::shared_ptr<BertModel> text_encoder;
-  std::shared_ptr<BlipDecoder> text_decoder;
+  std::shared_ptr<BertLanguageModel> text_decoder;
 };
 
 class BlipRetriever : public BlipModel, public DualEncoder, public Matcher {

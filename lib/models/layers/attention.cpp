@@ -1,8 +1,11 @@
 #include "vlm/models/layers/attention.h"
 
+#include <ATen/ops/dropout.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/matmul.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
+#include <ATen/ops/softmax.h>
 #include <ATen/ops/zeros.h>
 
 #include <cmath>
@@ -18,8 +21,8 @@ Tensor merge_heads(const Tensor& x) {  // [B, H, L, d] -> [B, L, D]
   return x.transpose(1, 2).reshape({x.size(0), x.size(2), x.size(1) * x.size(3)});
 }
 
-Tensor attend_heads(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, bool causal) {
-  return at::scaled_dot_product_attention(q, k, v, mask.defined() ? std::optional<Tensor>(mask) : std::nullopt, 0.0, causal);
+Tensor attend_heads(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& mask, bool causal, double dropout = 0) {
+  return at::scaled_dot_product_attention(q, k, v, mask.defined() ? std::optional<Tensor>(mask) : std::nullopt, dropout, causal);
 }
 
 void init_xavier(Tensor& weight) {
@@ -31,6 +34,17 @@ void init_xavier(Tensor& weight) {
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads, const Tensor& mask, bool causal) {
   using namespace attention;
   return merge_heads(attend_heads(split_heads(q, heads), split_heads(k, heads), split_heads(v, heads), mask, causal));
+}
+
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads, const Tensor& mask, const AttendOptions& options) {
+  using namespace attention;
+  const Tensor query = split_heads(q, heads), keys = split_heads(k, heads), values = split_heads(v, heads);
+  if (!options.probabilities) return merge_heads(attend_heads(query, keys, values, mask, false, options.dropout));
+  Tensor scores = at::matmul(query / std::sqrt(static_cast<double>(query.size(3))), keys.transpose(2, 3));  // [B, H, Lq, Lk]
+  if (mask.defined()) scores = scores + mask;
+  *options.probabilities = at::softmax(scores, -1);
+  const Tensor kept = options.dropout > 0 ? at::dropout(*options.probabilities, options.dropout, true) : *options.probabilities;
+  return merge_heads(at::matmul(kept, values));
 }
 
 MultiheadAttention::MultiheadAttention(int64_t width, int64_t heads, std::optional<int64_t> key_width) : heads_(heads) {

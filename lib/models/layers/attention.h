@@ -12,6 +12,19 @@ namespace vlm {
 /// softmax(q kᵀ / √d + mask) v over heads. q: [B, Lq, D], k, v: [B, Lk, D]; mask: [Lq, Lk] or [B, 1 or H, Lq, Lk], added.
 Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads, const Tensor& mask = {}, bool causal = false);
 
+struct AttendOptions {
+  double dropout = 0;               ///< of the probabilities; the caller sees to it that this is training
+  Tensor* probabilities = nullptr;  ///< where they are to be put, before dropout, [B, H, Lq, Lk]: what comes back depends on that
+                                    ///< very tensor, so its gradient can be asked for (GradCAM)
+};
+Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads, const Tensor& mask, const AttendOptions& options);
+
+/// Which layer of a stack is to lay open its attention, and what that is.
+struct AttentionTrace {
+  int64_t layer = 0;
+  Tensor probabilities;  ///< [B, H, Lq, Lk]
+};
+
 /// Multi-head attention (Vaswani et al., arXiv 1706.03762). Keys and values may have another width than the queries.
 class MultiheadAttention : public torch::nn::Module {
  public:

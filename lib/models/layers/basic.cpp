@@ -82,12 +82,12 @@ LayerScale::LayerScale(int64_t width, double init) { gamma = register_parameter(
 
 Tensor LayerScale::forward(const Tensor& x) const { return x * gamma; }
 
-Embedding::Embedding(int64_t rows, int64_t width) {
+Embedding::Embedding(int64_t rows, int64_t width, int64_t padding) : padding_(padding) {
   weight = register_parameter("weight", at::empty({rows, width}));
   init_normal(weight, 1.0);
 }
 
-Tensor Embedding::forward(const Tensor& ids) const { return at::embedding(weight, ids); }
+Tensor Embedding::forward(const Tensor& ids) const { return at::embedding(weight, ids, padding_); }
 
 Tensor activate(const Tensor& x, Activation activation) {
   switch (activation) {

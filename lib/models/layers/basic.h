@@ -42,13 +42,16 @@ class LayerScale : public torch::nn::Module {
   Tensor gamma;
 };
 
-/// A lookup table. weight: [rows, width].
+/// A lookup table. weight: [rows, width]. Looking up row `padding` gives that row no gradient (-1: there is no such row).
 class Embedding : public torch::nn::Module {
  public:
-  Embedding(int64_t rows, int64_t width);
+  Embedding(int64_t rows, int64_t width, int64_t padding = -1);
   Tensor forward(const Tensor& ids) const;
 
   Tensor weight;
+
+ private:
+  int64_t padding_;
 };
 
 /// quick_gelu is x * sigmoid(1.702 x).

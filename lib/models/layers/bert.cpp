@@ -1,10 +1,11 @@
 #include "vlm/models/layers/bert.h"
 
 #include <ATen/ops/cat.h>
+#include <ATen/ops/dropout.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
-#include <limits>
+#include <algorithm>
 
 #include "vlm/core/error.h"
 #include "vlm/models/layers/attention.h"
@@ -23,19 +24,33 @@ BertSelfAttention::BertSelfAttention(int64_t width, int64_t key_width) {
   value = register_module("value", std::make_shared<Linear>(key_width, width));
 }
 
-BertOutput::BertOutput(int64_t in, int64_t width, double eps) {
-  dense = register_module("dense", std::make_shared<Linear>(in, width));
-  LayerNorm = register_module("LayerNorm", std::make_shared<vlm::LayerNorm>(width, eps));
+void BertSelfAttention::share_keys_of(const BertSelfAttention& other) {
+  key = replace_module("key", other.key);
+  value = replace_module("value", other.value);
 }
 
-BertAttention::BertAttention(int64_t width, int64_t key_width, int64_t heads, double eps) : heads_(heads) {
-  if (heads <= 0 || width % heads != 0) fail("attention of width ", width, " cannot be split over ", heads, " heads");
+BertOutput::BertOutput(int64_t in, const BertOptions& options) : dropout_(options.hidden_dropout) {
+  dense = register_module("dense", std::make_shared<Linear>(in, options.width));
+  LayerNorm = register_module("LayerNorm", std::make_shared<vlm::LayerNorm>(options.width, options.eps));
+}
+
+Tensor BertOutput::forward(const Tensor& x, const Tensor& residual) const {
+  Tensor y = dense->forward(x);
+  if (is_training() && dropout_ > 0) y = at::dropout(y, dropout_, true);
+  return LayerNorm->forward(y + residual);
+}
+
+BertAttention::BertAttention(int64_t key_width, const BertOptions& options) : heads_(options.heads), dropout_(options.attention_dropout) {
+  const int64_t width = options.width;
+  if (heads_ <= 0 || width % heads_ != 0) fail("attention of width ", width, " cannot be split over ", heads_, " heads");
   self = register_module("self", std::make_shared<BertSelfAttention>(width, key_width));
-  output = register_module("output", std::make_shared<BertOutput>(width, width, eps));
+  output = register_module("output", std::make_shared<BertOutput>(width, options));
 }
 
-Tensor BertAttention::forward(const Tensor& x, const Tensor& context, const Tensor& mask) const {
-  return output->forward(attend(self->query->forward(x), self->key->forward(context), self->value->forward(context), heads_, mask), x);
+Tensor BertAttention::forward(const Tensor& x, const Tensor& context, const Tensor& mask, Tensor* probabilities) const {
+  const Tensor y = attend(self->query->forward(x), self->key->forward(context), self->value->forward(context), heads_, mask,
+                          {.dropout = is_training() ? dropout_ : 0, .probabilities = probabilities});
+  return output->forward(y, x);
 }
 
 std::pair<Tensor, Tensor> BertAttention::keys_of(const Tensor& context) const {
@@ -58,55 +73,74 @@ class Encoder : public torch::nn::Module {
  public:
   explicit Encoder(const BertOptions& options) {
     layer = register_module("layer", std::make_shared<LayerList<BertLayer>>());
-    for (int64_t i = 0; i < options.layers; ++i) layer->add(std::make_shared<BertLayer>(options));
+    for (int64_t i = 0; i < options.layers; ++i) {
+      const bool fuses = options.cross_attention && i >= options.fusion_layer;
+      layer->add(std::make_shared<BertLayer>(options, fuses));
+      if (fuses && options.shared_cross_keys && (i - options.fusion_layer) % 2 == 1) {
+        layer->layers()[i]->crossattention->self->share_keys_of(*layer->layers()[i - 1]->crossattention->self);
+      }
+    }
   }
   std::shared_ptr<LayerList<BertLayer>> layer;
 };
 
 }  // namespace bert
 
-BertLayer::BertLayer(const BertOptions& options) : activation_(options.activation) {
-  attention = register_module("attention", std::make_shared<BertAttention>(options.width, options.width, options.heads, options.eps));
-  if (options.cross_attention) {
-    crossattention = register_module("crossattention", std::make_shared<BertAttention>(options.width, options.encoder_width, options.heads, options.eps));
-  }
+BertLayer::BertLayer(const BertOptions& options, bool cross_attention) : activation_(options.activation) {
+  attention = register_module("attention", std::make_shared<BertAttention>(options.width, options));
+  if (cross_attention) crossattention = register_module("crossattention", std::make_shared<BertAttention>(options.encoder_width, options));
   const auto up = std::make_shared<bert::Intermediate>(options.width, options.intermediate);
   intermediate = register_module("intermediate", up);
   up_ = up->dense;
-  output = register_module("output", std::make_shared<BertOutput>(options.intermediate, options.width, options.eps));
+  output = register_module("output", std::make_shared<BertOutput>(options.intermediate, options));
 }
 
-Tensor BertLayer::mlp(const Tensor& x) const { return output->forward(activate(up_->forward(x), activation_), x); }
+Tensor BertLayer::feed_forward(const Tensor& x) const { return output->forward(activate(up_->forward(x), activation_), x); }
 
-Tensor BertLayer::forward(Tensor x, const Tensor& mask, const Tensor& encoder, const Tensor& encoder_mask) const {
+Tensor BertLayer::forward(Tensor x, const Tensor& mask, const Tensor& encoder, const Tensor& encoder_mask, Tensor* cross_probabilities) const {
   x = attention->forward(x, x, mask);
   if (encoder.defined()) {
     if (!crossattention) fail("this text model has no cross attention, so it cannot look at a picture");
-    x = crossattention->forward(x, encoder, encoder_mask);
+    x = crossattention->forward(x, encoder, encoder_mask, cross_probabilities);
   }
-  return mlp(x);  // [B, L, D]
+  return feed_forward(x);  // [B, L, D]
 }
 
-Tensor BertLayer::forward_cached(Tensor x, KeyValueCache& cache, const Tensor& mask, const std::pair<Tensor, Tensor>& cross) const {
+Tensor BertLayer::forward_cached(Tensor x, KeyValueCache& cache, const Tensor& mask, const std::pair<Tensor, Tensor>& cross, const Tensor& cross_mask) const {
   const auto [keys, values] = attention->keys_of(x);
   cache.append(keys, values);
   x = attention->forward_keys(x, cache.keys(), cache.values(), mask);
-  if (cross.first.defined()) x = crossattention->forward_keys(x, cross.first, cross.second);
-  return mlp(x);  // [R, n, D]
+  if (cross.first.defined()) x = crossattention->forward_keys(x, cross.first, cross.second, cross_mask);
+  return feed_forward(x);  // [R, n, D]
 }
 
 class BertModel::Embeddings : public torch::nn::Module {
  public:
-  explicit Embeddings(const BertOptions& options) {
-    word_embeddings = register_module("word_embeddings", std::make_shared<Embedding>(options.vocab_size, options.width));
+  explicit Embeddings(const BertOptions& options) : dropout_(options.hidden_dropout) {
+    word_embeddings = register_module("word_embeddings", std::make_shared<Embedding>(options.vocab_size, options.width, options.padding));
     position_embeddings = register_module("position_embeddings", std::make_shared<Embedding>(options.positions, options.width));
+    if (options.token_types > 0) {
+      token_type_embeddings = register_module("token_type_embeddings", std::make_shared<Embedding>(options.token_types, options.width));
+    }
     LayerNorm = register_module("LayerNorm", std::make_shared<vlm::LayerNorm>(options.width, options.eps));
   }
-  std::shared_ptr<Embedding> word_embeddings, position_embeddings;
+  Tensor forward(const Tensor& ids, int64_t past) const {
+    Tensor x = word_embeddings->forward(ids);
+    if (token_type_embeddings) x = x + token_type_embeddings->weight.slice(0, 0, 1);
+    x = LayerNorm->forward(x + position_embeddings->weight.slice(0, past, past + ids.size(1)));
+    return is_training() && dropout_ > 0 ? at::dropout(x, dropout_, true) : x;  // [B, L, D]
+  }
+  std::shared_ptr<Embedding> word_embeddings, position_embeddings, token_type_embeddings;
   std::shared_ptr<vlm::LayerNorm> LayerNorm;
+
+ private:
+  double dropout_;
 };
 
-BertModel::BertModel(const BertOptions& options) {
+BertModel::BertModel(const BertOptions& options) : options_(options) {
+  if (options.cross_attention && (options.fusion_layer < 0 || options.fusion_layer > options.layers)) {
+    fail("fusion_layer (", options.fusion_layer, ") must be one of the ", options.layers, " layers, or their number where none looks at a picture");
+  }
   embeddings_ = register_module("embeddings", std::make_shared<Embeddings>(options));
   const auto encoder = register_module("encoder", std::make_shared<bert::Encoder>(options));
   layers = encoder->layer;
@@ -117,23 +151,54 @@ const Tensor& BertModel::word_embeddings() const { return embeddings_->word_embe
 int64_t BertModel::positions() const { return embeddings_->position_embeddings->weight.size(0); }
 
 Tensor BertModel::embed(const Tensor& ids, int64_t past) const {
-  const int64_t length = ids.size(1);
-  if (past + length > positions()) fail("the text is longer than the ", positions(), " ids that the model can hold");
-  return embeddings_->LayerNorm->forward(embeddings_->word_embeddings->forward(ids) +
-                                         embeddings_->position_embeddings->weight.slice(0, past, past + length));
+  if (past + ids.size(1) > positions()) fail("the text is longer than the ", positions(), " ids that the model can hold");
+  return embeddings_->forward(ids, past);
+}
+
+Tensor BertModel::run(Tensor x, const Tensor& mask, const std::vector<BertContext>& contexts, int64_t first, int64_t last,
+                      AttentionTrace* trace) const {
+  for (int64_t i = first; i < last; ++i) {
+    const auto& layer = layers->layers()[i];
+    Tensor encoder, encoder_mask;
+    if (!contexts.empty() && i >= options_.fusion_layer) {
+      const auto& context = contexts[static_cast<size_t>(i - options_.fusion_layer) % contexts.size()];
+      encoder = context.states;
+      encoder_mask = context.mask;
+    }
+    if (trace && trace->layer == i) {
+      x = layer->forward(x, mask, encoder, encoder_mask, &trace->probabilities);
+    } else {
+      x = run_block(*layer, [layer](const std::vector<Tensor>& in) { return layer->forward(in[0], in[1], in[2], in[3]); },
+                    {x, mask, encoder, encoder_mask});
+    }
+  }
+  return x;  // [B, L, D]
 }
 
 Tensor BertModel::forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder, const Tensor& encoder_mask) const {
-  Tensor x = embed(ids, 0);
-  for (const auto& layer : layers->layers()) {
-    x = run_block(*layer, [layer](const std::vector<Tensor>& in) { return layer->forward(in[0], in[1], in[2], in[3]); },
-                  {x, mask, encoder, encoder_mask});
-  }
-  return x;
+  std::vector<BertContext> contexts;
+  if (encoder.defined()) contexts.push_back({encoder, encoder_mask});
+  return run(embed(ids), mask, contexts, 0, static_cast<int64_t>(layers->layers().size()));
 }
 
-BertCache BertModel::begin(const Tensor& encoder) const {
+Tensor BertModel::encode_text(const Tensor& ids, const Tensor& mask) const {
+  const int64_t last = std::min<int64_t>(options_.fusion_layer, options_.layers);
+  return run(embed(ids), additive_key_mask(mask, options_.self_mask), {}, 0, last);
+}
+
+Tensor BertModel::fuse(const Tensor& text, const Tensor& mask, const std::vector<BertContext>& contexts, AttentionTrace* trace) const {
+  std::vector<BertContext> added;
+  for (const auto& [states, visible] : contexts) added.push_back({states, additive_key_mask(visible, options_.cross_mask)});
+  return run(text, additive_key_mask(mask, options_.self_mask), added, options_.fusion_layer, options_.layers, trace);
+}
+
+Tensor BertModel::encode_pair(const Tensor& ids, const Tensor& mask, const std::vector<BertContext>& contexts) const {
+  return fuse(encode_text(ids, mask), mask, contexts);
+}
+
+BertCache BertModel::begin(const Tensor& encoder, const Tensor& encoder_mask) const {
   BertCache cache;
+  cache.cross_mask = additive_key_mask(encoder_mask, options_.cross_mask);
   cache.self.resize(layers->layers().size());
   for (const auto& layer : layers->layers()) {
     if (!layer->crossattention) fail("this text model has no cross attention, so it cannot look at a picture");
@@ -150,7 +215,9 @@ Tensor BertModel::step(const Tensor& ids, const Tensor& mask, BertCache& cache) 
   }
   Tensor x = embed(ids, past);
   const Tensor hidden = decoding_mask(n, past, cache.key_mask);
-  for (size_t i = 0; i < cache.self.size(); ++i) x = layers->layers()[i]->forward_cached(x, cache.self[i], hidden, cache.cross[i]);
+  for (size_t i = 0; i < cache.self.size(); ++i) {
+    x = layers->layers()[i]->forward_cached(x, cache.self[i], hidden, cache.cross[i], cache.cross_mask);
+  }
   cache.length += n;
   return x;  // [R, n, D]
 }
@@ -186,17 +253,17 @@ Tensor BertLmHead::forward(const Tensor& x, const Tensor& word_embeddings) const
   return inference_linear(y, word_embeddings, predictions_->bias);
 }
 
-Tensor additive_key_mask(const Tensor& mask) {
+Tensor additive_key_mask(const Tensor& mask, double hidden) {
   if (!mask.defined()) return {};
   const Tensor seen = mask.ne(0).view({mask.size(0), 1, 1, mask.size(1)});
-  return at::zeros(seen.sizes(), seen.options().dtype(at::kFloat)).masked_fill_(seen.logical_not(), std::numeric_limits<float>::lowest());
+  return at::zeros(seen.sizes(), seen.options().dtype(at::kFloat)).masked_fill_(seen.logical_not(), hidden);
 }
 
-Tensor additive_causal_mask(int64_t length, const Tensor& mask) {
+Tensor additive_causal_mask(int64_t length, const Tensor& mask, double hidden) {
   const auto flags = mask.defined() ? mask.options().dtype(at::kBool) : at::TensorOptions().dtype(at::kBool);
   Tensor seen = at::ones({1, 1, length, length}, flags).tril();
   if (mask.defined()) seen = seen.logical_and(mask.ne(0).view({mask.size(0), 1, 1, mask.size(1)}));
-  return at::zeros(seen.sizes(), seen.options().dtype(at::kFloat)).masked_fill_(seen.logical_not(), std::numeric_limits<float>::lowest());
+  return at::zeros(seen.sizes(), seen.options().dtype(at::kFloat)).masked_fill_(seen.logical_not(), hidden);
 }
 
 }  // namespace vlm

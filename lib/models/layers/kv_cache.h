@@ -26,7 +26,7 @@ class KeyValueCache {
 Tensor split_heads(const Tensor& x, int64_t heads);
 
 /// Attention of q: [R, n, D] over keys and values [B, H, L, d], where R = B K: the K rows of a picture share its keys.
-/// mask, if given, is added: [R, 1, n, L] (B must equal R then). Returns [R, n, D].
+/// mask, if given, is added: [R, 1, n, L] (B must equal R then) or [B, 1, 1, L], which all queries share. Returns [R, n, D].
 Tensor attend_cached(const Tensor& q, const Tensor& keys, const Tensor& values, int64_t heads, const Tensor& mask = {});
 
 /// Which keys n new queries see behind `past` old tokens: causal, and no padding. key_mask: [R, past + n] (1: a token) or
