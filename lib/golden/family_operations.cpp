@@ -17,6 +17,7 @@
 #include "vlm/models/coca/coca.h"
 #include "vlm/models/layers/ggem.h"
 #include "vlm/models/layers/modified_resnet.h"
+#include "vlm/models/names/bert_names.h"
 #include "vlm/models/names/siglip_names.h"
 #include "vlm/models/state.h"
 
@@ -190,7 +191,7 @@ Result coca_generate(const Case& c) {
 template <class Blip>
 std::unique_ptr<Blip> blip_model(const Case& c) {
   auto model = std::make_unique<Blip>(BlipConfig::from_hf(c.config().dump(), config_name(c)));
-  load_state(model->state(), without_tied_weights(c.weights()), c.folder.string());
+  load_state(model->state(), without_derived_bert(c.weights()), c.folder.string());
   return model;
 }
 

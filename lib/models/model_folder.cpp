@@ -16,6 +16,7 @@
 #include "vlm/models/coca/coca.h"
 #include "vlm/models/fairseq_checkpoint.h"
 #include "vlm/models/model_source.h"
+#include "vlm/models/names/bert_names.h"
 #include "vlm/models/names/blip_names.h"
 #include "vlm/models/names/ofa_names.h"
 #include "vlm/models/names/siglip_names.h"
@@ -137,7 +138,7 @@ LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
     out.model = std::move(model);
   } else if (out.layout == "hf" && model_folder::hf_model_type(source.config) == "blip") {
     if (is_original_blip(weights)) weights = blip_to_hf(weights);
-    weights = without_tied_weights(weights);
+    weights = without_derived_bert(weights);
     out.model = make_blip(BlipConfig::from_hf(source.config, source.config_name), weights);
   } else {
     const ClipConfig config = out.layout == "open_clip" ? ClipConfig::from_open_clip(source.config, source.config_name)

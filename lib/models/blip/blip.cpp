@@ -110,21 +110,4 @@ std::unique_ptr<BlipModel> make_blip(BlipConfig config, const TensorMap& weights
   fail("this BLIP model is neither for captioning, nor for question answering, nor for retrieval: it has no text_decoder.* and no itm_head.*");
 }
 
-namespace blip {
-
-bool ends_with(const std::string& text, const std::string& end) {
-  return text.size() >= end.size() && text.compare(text.size() - end.size(), end.size(), end) == 0;
-}
-
-}  // namespace blip
-
-TensorMap without_tied_weights(const TensorMap& weights) {
-  TensorMap out;
-  for (const auto& [name, tensor] : weights) {
-    const bool tied = blip::ends_with(name, "cls.predictions.decoder.weight") || blip::ends_with(name, "cls.predictions.decoder.bias");
-    if (!tied && !blip::ends_with(name, "embeddings.position_ids")) out.emplace(name, tensor);
-  }
-  return out;
-}
-
 }  // namespace vlm

@@ -91,7 +91,4 @@ Tensor blip_prompt(const Tensor& ids, const GenerationTokens& tokens);
 /// The model for a configuration; where that names no head, the names in a weight file decide.
 std::unique_ptr<BlipModel> make_blip(BlipConfig config, const TensorMap& weights);
 
-/// Without what files carry beside a model's own weights: output weights tied to the word embeddings, and position ids.
-TensorMap without_tied_weights(const TensorMap& weights);
-
 }  // namespace vlm
