@@ -52,8 +52,8 @@ class TextPipeline {
   /// Throw an Error that says what the model lacks.
   void must_caption() const;
   void must_answer() const;
-  /// How captions and answers of this model are searched for unless something else is asked for: 3 beams; for models that take
-  /// instructions as published (infer/instruction_tasks.h).
+  /// How captions and answers of this model are searched for unless something else is asked for: 3 beams, or as the model
+  /// says; for models that take instructions as published (infer/instruction_tasks.h).
   GenerateOptions caption_search() const;
   GenerateOptions answer_search() const;
 
@@ -83,7 +83,8 @@ class TextPipeline {
 
   /// Rows [B, L] with their specials, and a mask of what is no padding.
   std::pair<Tensor, Tensor> encode(const std::vector<std::string>& texts) const;
-  std::vector<GeneratedText> texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens) const;
+  /// past_end: what stands behind an end is text, too (mPLUG's search).
+  std::vector<GeneratedText> texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens, bool past_end = false) const;
 
   /// Lays the weights out from the second batch on: one batch does not pay for it.
   void count_batch() const;
