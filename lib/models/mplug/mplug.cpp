@@ -5,6 +5,7 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/randn.h>
 #include <ATen/ops/softmax.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <nlohmann/json.hpp>
@@ -84,6 +85,11 @@ UsualSearch MplugCaptioner::usual_caption_search() const {
   // A model that was not tuned to captions says in its configuration how long answers are.
   const bool own = config_.task == MplugTask::caption;
   return {.rules = "mplug", .beams = config_.beam_size, .min_new_tokens = own ? config_.min_length : 8, .max_new_tokens = own ? config_.max_length : 25, .length_penalty = 0.6};
+}
+
+Tensor MplugCaptioner::video_prompt() const {
+  const auto& ids = config_.prompt_ids;
+  return ids.size() < 2 ? Tensor() : at::tensor(std::vector<int64_t>(ids.begin(), ids.end() - 1), at::kLong);
 }
 
 std::unique_ptr<DecoderState> MplugAnswerer::begin_answer(const Tensor& pixels, const Tensor& question, const Tensor& mask) {

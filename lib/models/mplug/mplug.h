@@ -65,6 +65,9 @@ class MplugCaptioner : public MplugModel, public Captioner, public CaptionTraina
   std::unique_ptr<DecoderState> begin_caption(const Tensor& pixels) override { return networks.text_decoder->begin(encode_image(pixels)); }
   GenerationTokens generation_tokens() const override { return tokens(); }
   UsualSearch usual_caption_search() const override;
+  /// What captions of videos begin with, [n], int64: the configured prompt without its last id, as in the reference, which takes that
+  /// for [SEP]; undefined where there is no prompt.
+  Tensor video_prompt() const;
   Tensor caption_logits(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override {
     return networks.text_decoder->forward(ids, mask, encode_image(pixels));
   }
