@@ -236,7 +236,7 @@ Result blip_itm(const Case& c) {
   Result result;
   result.set("out.image_embeds", image);
   if (c.param("use_itm_head", true)) {
-    const auto [scores, states] = model->match_logits(image, c.in("input_ids"), mask_of(c));
+    const auto [scores, states] = model->match_states(image, c.in("input_ids"), mask_of(c));
     result.set("out.scores", scores);
     result.set("out.question_embeds", states);
     result.set("out.match_prob", at::softmax(scores, 1).select(1, 1));

@@ -95,6 +95,8 @@ const Operations& operations() {
     add_alignment_loss_operations(table);
     add_feature_loss_operations(table);
     add_alignment_train_operations(table);
+    add_albef_model_operations(table);
+    add_albef_step_operations(table);
     return table;
   }();
   return all;

@@ -85,13 +85,13 @@ BlipRetriever::BlipRetriever(const BlipConfig& config) : BlipModel(config, "retr
 
 Tensor BlipRetriever::encode_text(const Tensor& ids, const Tensor& mask) const { return text_encoder->forward(ids, additive_key_mask(mask)); }
 
-std::pair<Tensor, Tensor> BlipRetriever::match_logits(const Tensor& image, const Tensor& ids, const Tensor& mask) const {
+std::pair<Tensor, Tensor> BlipRetriever::match_states(const Tensor& image, const Tensor& ids, const Tensor& mask) const {
   const Tensor states = text_encoder->forward(ids, additive_key_mask(mask), image);  // [B, L, D]
   return {itm_head->forward(states.select(1, 0)), states};
 }
 
 Tensor BlipRetriever::match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) {
-  return at::softmax(match_logits(encode_image(pixels), ids, mask).first, 1).select(1, 1);
+  return at::softmax(match_states(encode_image(pixels), ids, mask).first, 1).select(1, 1);
 }
 
 Tensor BlipRetriever::logit_scale() const { return at::ones({}); }

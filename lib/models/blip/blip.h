@@ -60,17 +60,21 @@ class BlipAnswerer : public BlipModel, public Answerer, public AnswerTrainable {
   std::shared_ptr<BertLanguageModel> text_decoder;
 };
 
-class BlipRetriever : public BlipModel, public DualEncoder, public Matcher {
+class BlipRetriever : public BlipModel, public DualEncoder, public Reranker {
  public:
   explicit BlipRetriever(const BlipConfig& config);
   /// Text states without a look at the picture, [B, L, D]; mask: [B, L] or undefined.
   Tensor encode_text(const Tensor& ids, const Tensor& mask) const;
   /// Logits of "no match" and "match", [B, 2], and the text states they come from.
-  std::pair<Tensor, Tensor> match_logits(const Tensor& image, const Tensor& ids, const Tensor& mask) const;
+  std::pair<Tensor, Tensor> match_states(const Tensor& image, const Tensor& ids, const Tensor& mask) const;
   Tensor project_image(const Tensor& image) const { return normalize(vision_proj->forward(image.select(1, 0))); }
   Tensor project_text(const Tensor& states) const { return normalize(text_proj->forward(states.select(1, 0))); }
 
   Tensor match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override;
+  Tensor match_pictures(const Tensor& pixels) override { return encode_image(pixels); }
+  /// The ids themselves: texts are read while the picture is looked at.
+  Tensor match_texts(const Tensor& ids, const Tensor&) override { return ids; }
+  Tensor match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask) override { return match_states(pictures, texts, mask).first; }
   Tensor embed_images(const Tensor& pixels) override { return project_image(encode_image(pixels)); }
   /// Ids that equal the padding are not looked at.
   Tensor embed_texts(const Tensor& ids) override { return project_text(encode_text(ids, ids.ne(config_.pad))); }

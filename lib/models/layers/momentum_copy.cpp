@@ -14,7 +14,7 @@ std::vector<NamedTensor> without_second_names(std::vector<NamedTensor> tensors) 
   return tensors;
 }
 
-std::vector<MomentumTensors> momentum_tensors(const torch::nn::Module& online, const torch::nn::Module& copy) {
+std::vector<MomentumTensors> paired_parameters(const torch::nn::Module& online, const torch::nn::Module& copy) {
   const auto from = without_second_names(module_parameters(online)), to = without_second_names(module_parameters(copy));
   if (from.size() != to.size()) fail("a momentum copy has ", to.size(), " parameters, its original ", from.size());
   std::vector<MomentumTensors> out;
@@ -29,7 +29,7 @@ std::vector<MomentumTensors> momentum_tensors(const torch::nn::Module& online, c
 
 void become_momentum_copy(torch::nn::Module& copy, const torch::nn::Module& online) {
   const at::NoGradGuard no_grad;
-  for (auto& [original, counterpart] : momentum_tensors(online, copy)) {
+  for (auto& [original, counterpart] : paired_parameters(online, copy)) {
     counterpart.copy_(original);
     counterpart.requires_grad_(false);
   }

@@ -17,7 +17,7 @@ namespace vlm {
 using MomentumTensors = std::pair<Tensor, Tensor>;
 
 /// Parameters of two modules that are made alike, pair by pair; a tensor that has two names appears once. Throws if they differ.
-std::vector<MomentumTensors> momentum_tensors(const torch::nn::Module& online, const torch::nn::Module& copy);
+std::vector<MomentumTensors> paired_parameters(const torch::nn::Module& online, const torch::nn::Module& copy);
 /// Gives `copy` the values of `online`, and takes its parameters out of every gradient.
 void become_momentum_copy(torch::nn::Module& copy, const torch::nn::Module& online);
 /// The tensors without those whose memory an earlier one has under another name.

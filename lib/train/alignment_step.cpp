@@ -1,0 +1,157 @@
+#include "vlm/train/alignment_step.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <c10/core/GradMode.h>
+
+#include "vlm/core/error.h"
+#include "vlm/core/strings.h"
+#include "vlm/losses/latent_structure.h"
+#include "vlm/losses/masked_language_modeling.h"
+#include "vlm/train/feature_queue.h"
+#include "vlm/train/momentum.h"
+
+namespace vlm {
+
+AlignmentMethod alignment_method_named(const std::string& name) {
+  if (name == "albef") return AlignmentMethod::albef;
+  if (name == "tcl") return AlignmentMethod::tcl;
+  if (name == "codis") return AlignmentMethod::codis;
+  fail_usage("unknown method '", name, "'", did_you_mean(name, {"albef", "tcl", "codis"}), "; there are: albef, tcl, codis");
+}
+
+Tensor AlignmentStep::total() const {
+  Tensor sum;
+  for (const auto& [name, value] : losses) sum = sum.defined() ? sum + value : value;
+  return sum;
+}
+
+void update_momentum(const MomentumTaught& model, double momentum) {
+  std::vector<MomentumPair> pairs;
+  for (const auto& [online, copy] : model.momentum_tensors()) pairs.push_back({online, copy});
+  momentum_update(pairs, momentum);
+}
+
+Tensor matching_logits(const AlbefAligner& model, const Tensor& text, const Tensor& mask, const Tensor& image, const Tensor& negative_image,
+                       const Tensor& negative_text) {
+  const Tensor pairs = model.pair_logits(image, text, mask);
+  const Tensor texts = at::cat({text, text.index_select(0, negative_text)});
+  const Tensor masks = at::cat({mask, mask.index_select(0, negative_text)});
+  const Tensor images = at::cat({image.index_select(0, negative_image), image});
+  return at::cat({pairs, model.pair_logits(images, texts, masks)});  // [3 B, 2]
+}
+
+namespace alignment {
+
+/// What the momentum networks make of the batch; constants.
+struct Teacher {
+  Tensor image, text;              ///< [B, N, W], [B, L, D]
+  Tensor image_feat, text_feat;    ///< [B, d]
+  Tensor patches, words;           ///< [B, P, d], [B, L - 1, d]; of TCL alone
+};
+
+Teacher teach(const AlbefEncoders& networks, const AlignmentBatch& batch, AlignmentMethod method) {
+  const at::NoGradGuard no_grad;
+  Teacher out;
+  out.image = networks.visual_encoder->forward(batch.image_aug.defined() ? batch.image_aug : batch.image);
+  out.text = networks.text_encoder->encode_text(batch.ids, batch.mask);
+  out.image_feat = networks.project_image(out.image);
+  out.text_feat = networks.project_text(out.text);
+  if (method == AlignmentMethod::tcl) {
+    out.patches = networks.project_patches(out.image);
+    out.words = networks.project_words(out.text);
+  }
+  return out;
+}
+
+/// The mean of the parts is "ita".
+void add_alignment(AlignmentStep& step) {
+  Tensor sum;
+  for (const auto& [name, value] : step.parts) sum = sum.defined() ? sum + value : value;
+  step.losses.emplace_back("ita", sum / static_cast<double>(step.parts.size()));
+}
+
+void add_latent(AlignmentStep& step, const AlbefAligner& model, const Tensor& image, const Tensor& text, const Teacher& teacher, const LatentWeights& weights) {
+  const auto& f = step.features;
+  if (weights.separation > 0) {
+    if (!model.vision_proj_ind) fail("separating features needs a model with independent_features");
+    const auto of = [](const Linear& proj, const Tensor& states) { return normalize(proj.forward(states.select(1, 0))); };
+    Tensor image_aug, text_aug;
+    {
+      const at::NoGradGuard no_grad;
+      image_aug = of(*model.vision_proj_ind, teacher.image);
+      text_aug = of(*model.text_proj_ind, teacher.text);
+    }
+    const auto separation = feature_separation(f.image, f.text, of(*model.vision_proj_ind, image), of(*model.text_proj_ind, text), image_aug, text_aug,
+                                               model.temp, weights.uniformity_t);
+    step.losses.emplace_back("separation", weights.separation * separation.loss());
+  }
+  if (weights.bridge > 0) step.losses.emplace_back("bridge", weights.bridge * brownian_bridge(f.image, f.text, f.image_m, weights.bridge_time).loss());
+  if (weights.consistency > 0) {
+    step.losses.emplace_back("consistency", weights.consistency * geometric_consistency(f.image, f.text, f.image_m, f.text_m).loss());
+  }
+}
+
+}  // namespace alignment
+
+AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, const AlignmentOptions& options) {
+  if (!model.image_queue.defined()) fail("this ALBEF model has no queues (image_queue, text_queue), which its losses look at");
+  if (options.method == AlignmentMethod::codis && !model.codebook.defined()) fail("CODIS needs a model with a codebook (codebook_size)");
+  AlignmentStep step;
+  if (options.clamp_temperature) model.clamp_temperature();
+
+  const Tensor image = model.encode_image(batch.image), text = model.encode_text(batch.ids, batch.mask);
+  update_momentum(model, options.momentum);
+  const auto teacher = alignment::teach(model.momentum(), batch, options.method);
+  auto& f = step.features;
+  f = {model.online().project_image(image), model.online().project_text(text), teacher.image_feat, teacher.text_feat, model.image_queue, model.text_queue};
+
+  const int64_t b = batch.ids.size(0);
+  step.targets = contrast_targets(batch.idx, model.idx_queue, b, f.image_queue.size(1), f.image.device());
+  const auto across = image_text_contrast(f, model.temp, step.targets, options.alpha);
+  step.parts = {{"i2t", across.i2t.loss}, {"t2i", across.t2i.loss}};
+  if (options.method != AlignmentMethod::albef) {
+    const auto within = intra_modal_contrast(f, model.temp, step.targets, options.method == AlignmentMethod::codis ? options.alpha : 0);
+    step.parts.insert(step.parts.end(), {{"i2i", within.i2i.loss}, {"t2t", within.t2t.loss}});
+  }
+  if (options.method == AlignmentMethod::tcl) {
+    const Tensor patches = pool_local_features(teacher.patches, options.pooling);
+    step.parts.emplace_back("i2i_local", local_mutual_information(patches, f.image, model.temp));
+    step.parts.emplace_back("t2t_local", local_mutual_information(teacher.words, f.text, model.temp, batch.mask.slice(1, 1)));
+  }
+  alignment::add_alignment(step);
+  if (options.method == AlignmentMethod::codis) {
+    step.losses.emplace_back("codebook", codebook_loss(f.image, f.text, f.image_m, f.text_m, model.codebook, model.temp, options.codebook).loss());
+  }
+  alignment::add_latent(step, model, image, text, teacher, options.latent);
+
+  const auto all = [&](const Tensor& x) { return options.gather && x.defined() ? options.gather(x) : x; };
+  enqueue_features({model.image_queue, model.text_queue, model.idx_queue, model.queue_ptr}, all(f.image_m), all(f.text_m),
+                   model.idx_queue.defined() ? all(batch.idx) : Tensor());
+
+  if (batch.negative_image.defined()) {
+    step.negatives = {negative_weights(across.i2t.similarity, batch.idx), negative_weights(across.t2i.similarity, batch.idx), batch.negative_image,
+                      batch.negative_text};
+  } else {
+    step.negatives = matching_negatives(across.i2t.similarity, across.t2i.similarity, batch.uniform_image, batch.uniform_text, batch.idx);
+  }
+  step.match_logits = matching_logits(model, text, batch.mask, image, step.negatives.image, step.negatives.text);
+  step.losses.emplace_back("itm", matching_loss(step.match_logits));
+
+  if (batch.masked_ids.defined()) {
+    const auto& learner = model.online().language_model;
+    if (!learner) fail("this ALBEF model has no vocabulary head (text_encoder.cls.*) for masked language modelling");
+    const auto logits = [&](const BertLanguageModel& network, const Tensor& tokens) {
+      return network.logits(network.bert->encode_pair(batch.masked_ids, batch.mask, {{tokens, {}}}));
+    };
+    Tensor logits_m;
+    if (options.alpha > 0) {
+      const at::NoGradGuard no_grad;
+      logits_m = logits(*model.momentum().language_model, teacher.image);
+    }
+    step.losses.emplace_back("mlm", masked_language_modeling_loss(logits(*learner, image), batch.mlm_labels, logits_m, {.alpha = options.alpha}));
+  }
+  return step;
+}
+
+}  // namespace vlm
