@@ -6,13 +6,13 @@
 #include <c10/core/InferenceMode.h>
 
 #include "vlm/core/error.h"
-#include "vlm/eval/match_reranking.h"
 #include "vlm/golden/mplug_case.h"
 #include "vlm/infer/answer_ranking.h"
+#include "vlm/infer/rerank.h"
 #include "vlm/losses/box_token_loss.h"
 #include "vlm/losses/language_modeling.h"
 #include "vlm/models/mplug/grounder.h"
-#include "vlm/train/momentum.h"
+#include "vlm/train/alignment_step.h"
 #include "vlm/train/mplug_losses.h"
 
 namespace vlm::golden {
@@ -42,11 +42,7 @@ void set_momentum(Result& result, const Case& c, const MplugModel& model) {
 Result vqa_loss(const Case& c) {
   const auto model = mplug_model<MplugAnswerer>(c);
   MplugInputs in(c);
-  if (model->has_copies()) {
-    std::vector<MomentumPair> pairs;
-    for (const auto& [online, copy] : model->momentum_tensors()) pairs.push_back({online, copy});
-    momentum_update(pairs, c.param("momentum", model->architecture().momentum));
-  }
+  if (model->has_copies()) update_momentum(*model, c.param("momentum", model->architecture().momentum));
   AnswerBatch batch{.pixels = in("image"), .question = c.in("question_ids"), .question_mask = in("question_mask")};
   batch.row = at::arange(batch.pixels.size(0)).repeat_interleave(at::tensor(c.params.at("k").get<std::vector<int64_t>>(), at::kLong));
   batch.answer = c.in("answer_ids");
@@ -63,8 +59,9 @@ Result vqa_loss(const Case& c) {
 Result ranked_answers(const Case& c) {
   const auto model = mplug_model<MplugAnswerer>(c);
   const c10::InferenceMode inference;
+  const BertContext question = model->read(model->encode_image(c.in("image")), c.in("question_ids"), c.in("question_mask"));
   const RankedAnswers ranked =
-      rank_answers(*model, c.in("image"), c.in("question_ids"), c.in("question_mask"), c.in("answer_ids"), c.in("answer_mask"), c.params.at("k"));
+      rank_answers(*model->networks.text_decoder, question.states, question.mask, c.in("answer_ids"), c.in("answer_mask"), {.k = c.params.at("k")});
   Result result;
   result.set("out.topk_ids", ranked.ids);
   result.set("out.topk_probs", ranked.probabilities);
@@ -129,13 +126,10 @@ Result itm_scores(const Case& c) {
   const Tensor image = model->encode_image(pixels), text = model->networks.encode_text(c.in("input_ids"), mask);
   const Tensor image_vectors = video ? model->networks.project_video(image, pixels.size(1)) : model->networks.project_image(image);
   const Tensor similarities = image_vectors.matmul(model->networks.project_text(text).t());
-  const auto score = [&](const Tensor& pictures, const Tensor& texts) {
-    return model->match_logits(image.index_select(0, pictures), text.index_select(0, texts), mask.index_select(0, texts)).select(1, 1);
-  };
-  const RerankedScores scores = rerank_by_matching(similarities, score, {.k = c.param("k_test", model->architecture().k_test), .add_similarity = video});
+  const RerankOptions options{.k = c.param("k_test", model->architecture().k_test), .add_similarity = video};
   Result result;
-  result.set("out.scores_i2t", scores.i2t);
-  result.set("out.scores_t2i", scores.t2i);
+  result.set("out.scores_i2t", rerank(*model, image, text, mask, similarities, RerankRows::pictures, options));
+  result.set("out.scores_t2i", rerank(*model, image, text, mask, similarities.t(), RerankRows::texts, options));
   return result;
 }
 

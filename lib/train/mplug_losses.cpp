@@ -7,8 +7,8 @@
 #include "vlm/core/error.h"
 #include "vlm/losses/language_modeling.h"
 #include "vlm/losses/masked_language_modeling.h"
+#include "vlm/train/alignment_step.h"
 #include "vlm/train/feature_queue.h"
-#include "vlm/train/momentum.h"
 
 namespace vlm {
 
@@ -25,9 +25,7 @@ MplugPairStates mplug_contrast(MplugModel& model, const MplugPairBatch& batch, c
   features.text = networks.project_text(out.text);
   {
     const at::NoGradGuard no_grad;
-    std::vector<MomentumPair> pairs;
-    for (const auto& [online, copy] : model.momentum_tensors()) pairs.push_back({online, copy});
-    momentum_update(pairs, options.momentum);
+    update_momentum(model, options.momentum);
     out.image_m = copies.encode_image(batch.pixels);
     features.image_m = copies.project_image(out.image_m);
     features.text_m = copies.project_text(copies.encode_text(batch.ids, batch.mask));
@@ -37,14 +35,15 @@ MplugPairStates mplug_contrast(MplugModel& model, const MplugPairBatch& batch, c
   const Tensor hard = contrast_targets(batch.idx, model.idx_queue.defined() && batch.idx.defined() ? model.idx_queue : Tensor(), batch.pixels.size(0),
                                        model.image_queue.size(1), batch.pixels.device());
   out.contrast = image_text_contrast(features, model.temp, hard, options.alpha);
-  enqueue_features({model.image_queue, model.text_queue, model.idx_queue, model.queue_ptr}, features.image_m, features.text_m, batch.idx);
+  const auto of_all = [&](const Tensor& x) { return options.gather && x.defined() ? options.gather(x) : x; };
+  enqueue_features({model.image_queue, model.text_queue, model.idx_queue, model.queue_ptr}, of_all(features.image_m), of_all(features.text_m), of_all(batch.idx));
   return out;
 }
 
 Tensor mplug_matching_logits(const MplugModel& model, const MplugPairStates& states, const Tensor& wrong_image, const Tensor& wrong_text) {
   const Tensor& image = states.image;
   const Tensor& text = states.text;
-  return model.match_logits(at::cat({image, image.index_select(0, wrong_image), image}), at::cat({text, text, text.index_select(0, wrong_text)}),
+  return model.pair_logits(at::cat({image, image.index_select(0, wrong_image), image}), at::cat({text, text, text.index_select(0, wrong_text)}),
                             at::cat({states.mask, states.mask, states.mask.index_select(0, wrong_text)}));
 }
 

@@ -2,6 +2,8 @@
 /// What one step of mPLUG's trainings computes (arXiv 2205.12005; specs: mplug, 2 and 3). Slow copies follow before they are asked, and
 /// queues take a batch in once the contrast has been made with what they held.
 
+#include <functional>
+
 #include "vlm/losses/image_text_contrast.h"
 #include "vlm/losses/image_text_matching.h"
 #include "vlm/models/mplug/mplug.h"
@@ -17,6 +19,8 @@ struct MplugPairBatch {
 struct MplugPairOptions {
   double alpha = 0.4;       ///< share of the slow copies' targets
   double momentum = 0.995;  ///< of the slow copies
+  /// Features of all ranks in their order, for the queues; empty: this process is alone.
+  std::function<Tensor(const Tensor&)> gather;
 };
 
 /// Pairs, read by the networks that learn.

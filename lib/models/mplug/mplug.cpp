@@ -59,7 +59,7 @@ std::vector<MomentumTensors> MplugModel::momentum_tensors() const {
   if (!has_copies()) return out;
   const auto from = networks.followed(), to = copies.followed();
   for (size_t i = 0; i < from.size(); ++i) {
-    const auto pairs = vlm::momentum_tensors(*from[i], *to[i]);
+    const auto pairs = paired_parameters(*from[i], *to[i]);
     out.insert(out.end(), pairs.begin(), pairs.end());
   }
   return out;
@@ -109,7 +109,7 @@ Tensor MplugAnswerer::answer_logits(const AnswerBatch& batch) {
 
 template <class Base>
 Tensor MplugPairs<Base>::match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) {
-  return at::softmax(this->match_logits(this->encode_image(pixels), this->networks.encode_text(ids, mask), mask), 1).select(1, 1);
+  return at::softmax(this->pair_logits(this->encode_image(pixels), this->networks.encode_text(ids, mask), mask), 1).select(1, 1);
 }
 
 template <class Base>

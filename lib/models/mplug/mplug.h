@@ -38,7 +38,7 @@ class MplugModel : public torch::nn::Module, public Model, public PictureModel, 
   /// What a decoder looks at once a text has been read beside a picture: [B, P + L, H].
   BertContext read(const Tensor& image, const Tensor& ids, const Tensor& mask) const;
   /// Logits of "no match" and "match" of text states beside picture states, [B, 2].
-  Tensor match_logits(const Tensor& image, const Tensor& text, const Tensor& text_mask) const {
+  Tensor pair_logits(const Tensor& image, const Tensor& text, const Tensor& text_mask) const {
     return itm_head->forward(fuse(image, text, text_mask).text.select(1, 0));
   }
   /// temp into 0.001 … 0.5, in place: pretraining does so before every step.
@@ -91,9 +91,12 @@ class MplugAnswerer : public MplugCaptioner, public Answerer, public AnswerTrain
 
 /// Compares pictures and texts.
 template <class Base>
-class MplugPairs : public Base, public DualEncoder, public Matcher {
+class MplugPairs : public Base, public DualEncoder, public Reranker {
  public:
   Tensor match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override;
+  Tensor match_pictures(const Tensor& pixels) override { return this->encode_image(pixels); }
+  Tensor match_texts(const Tensor& ids, const Tensor& mask) override { return this->networks.encode_text(ids, mask); }
+  Tensor match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask) override { return this->pair_logits(pictures, texts, mask); }
   Tensor embed_images(const Tensor& pixels) override;
   /// Ids that equal the padding are not looked at.
   Tensor embed_texts(const Tensor& ids) override;
