@@ -16,8 +16,11 @@
 #include "vlm/models/coca/coca.h"
 #include "vlm/models/fairseq_checkpoint.h"
 #include "vlm/models/model_source.h"
+#include "vlm/models/mplug/folder.h"
+#include "vlm/models/mplug/mplug.h"
 #include "vlm/models/names/bert_names.h"
 #include "vlm/models/names/blip_names.h"
+#include "vlm/models/names/mplug_names.h"
 #include "vlm/models/names/ofa_names.h"
 #include "vlm/models/names/siglip_names.h"
 #include "vlm/models/ofa/ofa.h"
@@ -65,6 +68,9 @@ const Registry<Factory>& families() {
     out.add("blip", [](const Config& config) -> std::unique_ptr<Model> {
       return make_blip(BlipConfig::from_hf(config.to_json().dump(), "the recipe's model"), {});
     });
+    out.add("mplug", [](const Config& config) -> std::unique_ptr<Model> {
+      return make_mplug(MplugConfig::from_json(config.to_json().dump(), "the recipe's model"), {});
+    });
     out.add("ofa", [](const Config& config) -> std::unique_ptr<Model> {
       const auto json = config.to_json();
       OfaConfig::check_keys(json);
@@ -80,6 +86,15 @@ const Registry<Factory>& families() {
 std::string hf_model_type(const std::string& text) {
   const auto json = parse_json(text);
   return json.is_object() && json.contains("model_type") && json["model_type"].is_string() ? json["model_type"].get<std::string>() : "clip";
+}
+
+/// mPLUG's pictures are squashed to its square (specs: mplug, 3). Nothing in its folders says so.
+std::string mplug_preprocess(int64_t side) {
+  nlohmann::ordered_json out;
+  out["model_cfg"] = nlohmann::ordered_json::object();
+  out["preprocess_cfg"] = {{"size", side}, {"mode", "RGB"}, {"mean", {0.48145466, 0.4578275, 0.40821073}}, {"std", {0.26862954, 0.26130258, 0.27577711}},
+                           {"interpolation", "bicubic"}, {"resize_mode", "squash"}, {"fill_color", 0}};
+  return out.dump();
 }
 
 /// The side of the square pictures that some preprocessing makes, which may be another than the model began with; 0: no square.
@@ -140,6 +155,11 @@ LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
     if (is_original_blip(weights)) weights = blip_to_hf(weights);
     weights = without_derived_bert(weights);
     out.model = make_blip(BlipConfig::from_hf(source.config, source.config_name), weights);
+  } else if (out.layout == "mplug" || (out.layout == "hf" && is_mplug_config(source.config))) {
+    auto model = with_context(out.weights.string(), [&] { return make_mplug(MplugConfig::from_json(source.config, source.config_name), mplug_finetuned_names(weights)); });
+    weights = with_context(out.weights.string(), [&] { return mplug_weights_for(*model, weights); });
+    out.open_clip_config = model_folder::mplug_preprocess(model->picture_size().first);
+    out.model = std::move(model);
   } else {
     const ClipConfig config = out.layout == "open_clip" ? ClipConfig::from_open_clip(source.config, source.config_name)
                                                         : ClipConfig::from_hf(source.config, source.config_name);
@@ -164,7 +184,7 @@ TensorMap weights_of(const Model& model) {
 }
 
 std::string layout_for(const Model& model) {
-  if (model.family() == "blip") return "hf";
+  if (model.family() == "blip" || model.family() == "mplug") return "hf";
   if (model.family() == "ofa") return model.config().contains("arch") ? "fairseq" : "hf";
   return "open_clip";
 }
@@ -198,6 +218,10 @@ void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::
     if (config.contains("arch")) config = OfaConfig::from_fairseq(config.dump(), "the model").to_hf();  // says what is in the way
     if (const int64_t side = model_folder::square_side(preprocessor_config); side > 0) config["patch_image_size"] = side;
     write_safetensors(folder / "model.safetensors", with_tied_ofa(weights_of(model)));
+  } else if (model.family() == "mplug") {
+    config = model.config();
+    if (const int64_t side = model_folder::square_side(preprocessor_config); side > 0) config["image_res"] = side;
+    write_safetensors(folder / "model.safetensors", with_derived_bert(weights_of(model)));
   } else if (model.family() == "blip") {
     config = model.config();
     write_safetensors(folder / "model.safetensors", weights_of(model));

@@ -200,7 +200,7 @@ MplugConfig MplugConfig::from_weights(const TensorMap& weights) {
 nlohmann::ordered_json MplugConfig::to_json() const {
   nlohmann::ordered_json out;
   out["model_type"] = "mplug";
-  out["task"] = name_of(task);
+  if (task_known) out["task"] = name_of(task);
   out["bert_config"] = {{"model_type", "bert"}, {"architectures", {"BertForMaskedLM"}}, {"vocab_size", vocab_size}, {"hidden_size", hidden_size},
                         {"num_attention_heads", heads}, {"intermediate_size", intermediate}, {"num_hidden_layers", hidden_layers},
                         {"max_position_embeddings", positions}, {"type_vocab_size", token_types}, {"pad_token_id", pad}, {"hidden_act", "gelu"},

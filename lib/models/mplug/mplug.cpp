@@ -48,6 +48,8 @@ void MplugModel::add_copies() {
   torch::nn::Module::train(is_training());
 }
 
+nlohmann::ordered_json MplugModel::config() const { return config_.to_json(); }
+
 std::vector<NamedTensor> MplugModel::trainable() const {
   auto out = module_parameters(*this);
   std::erase_if(out, [](const NamedTensor& entry) { return is_momentum_name(entry.name); });

@@ -19,7 +19,7 @@ class MplugModel : public torch::nn::Module, public Model, public PictureModel, 
   std::vector<NamedTensor> state() const override { return module_state(*this); }
   std::vector<NamedTensor> trainable() const override;
   void set_training(bool on) override { torch::nn::Module::train(on); }
-  nlohmann::ordered_json config() const override { return config_.to_json(); }
+  nlohmann::ordered_json config() const override;
   bool set_recompute(bool on) override { return set_recompute_in(*this, on); }
   std::pair<int64_t, int64_t> picture_size() const override { return {config_.image_res, config_.image_res}; }
   /// All but the fusion encoder, whose copy the reference leaves as it begins.
@@ -107,7 +107,7 @@ class MplugPairs : public Base, public DualEncoder, public Reranker {
   int64_t context_length() const override { return std::min<int64_t>(30, this->architecture().positions); }
 
  protected:
-  using Base::Base;
+  MplugPairs(const MplugConfig& config, MplugTask task) : Base(config, task) {}
 };
 
 class MplugRetriever : public MplugPairs<MplugModel> {
