@@ -5,20 +5,16 @@
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
-#include <cmath>
-
 #include "vlm/core/error.h"
 
 namespace vlm {
-
-int64_t centred_offset(int64_t length, int64_t size) { return std::lround(static_cast<double>(size - length) / 2 - 0.1); }
 
 SquarePicture pad_to_square(const Tensor& pixels, const Corners& box, int64_t size, const std::vector<double>& mean, const std::vector<double>& std) {
   if (pixels.dim() != 3 || pixels.size(0) != 3 || pixels.size(1) > size || pixels.size(2) > size) {
     fail("a picture to be padded to ", size, " x ", size, " must be [3, h, w] of at most that size, not ", pixels.sizes());
   }
   if (mean.size() != 3 || std.size() != 3) fail("mean and std are needed for three channels");
-  const int64_t height = pixels.size(1), width = pixels.size(2), top = centred_offset(height, size), left = centred_offset(width, size);
+  const int64_t height = pixels.size(1), width = pixels.size(2), top = (size - height) / 2, left = (size - width) / 2;
   const auto channels = [](const std::vector<double>& values) { return at::tensor(values, at::kDouble).to(at::kFloat).view({3, 1, 1}); };
   SquarePicture out;
   out.pixels = at::zeros({3, size, size});

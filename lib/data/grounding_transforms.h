@@ -18,10 +18,8 @@ struct SquarePicture {
   std::array<float, 4> box;  ///< cx, cy, w, h in shares of S
 };
 
-/// Where a picture of `length` pixels begins in a row of `size`: in the middle, half a pixel more to the front.
-int64_t centred_offset(int64_t length, int64_t size);
-
-/// pixels: [3, h, w], 0 … 1, h and w at most `size`; box: corners in pixels. mean, std: of the three channels.
+/// Puts a picture in the middle of a square; what is odd goes behind it. The whole way from a file to such pixels is Preprocess with
+/// resize_mode longest and fill_color -1. pixels: [3, h, w], 0 … 1, h and w at most `size`; box: corners in pixels.
 SquarePicture pad_to_square(const Tensor& pixels, const Corners& box, int64_t size, const std::vector<double>& mean, const std::vector<double>& std);
 
 /// The box of the mirrored picture.

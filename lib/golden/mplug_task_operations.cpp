@@ -156,7 +156,7 @@ Result grounding_predict(const Case& c) {
   const c10::InferenceMode inference;
   MplugInputs in(c);
   Result result;
-  result.set("out.boxes", model->ground(c.in("image"), c.in("input_ids"), in("attention_mask")));
+  result.set("out.boxes", model->ground(c.in("image"), c.in("input_ids"), in("attention_mask")).boxes);
   return result;
 }
 

@@ -67,13 +67,20 @@ class Answerer : public virtual Generator {
   virtual std::unique_ptr<DecoderState> begin_answer(const Tensor& pixels, const Tensor& question, const Tensor& mask) = 0;
 };
 
+/// Where in pictures something is.
+struct GroundedShares {
+  Tensor boxes;   ///< [B, 4]: centre x and y, width and height, as shares of what the model sees
+  Tensor scores;  ///< [B]: log-probabilities
+};
+
 /// Finds what a text speaks of.
 class Grounder {
  public:
   virtual ~Grounder() = default;
-  /// pixels: [B, 3, H, W]; ids, mask: [B, L]. Returns a box for each pair, [B, 4]: centre x and y, width and height, as shares of the
-  /// picture that the model sees.
-  virtual Tensor ground(const Tensor& pixels, const Tensor& ids, const Tensor& mask) = 0;
+  /// A box for each pair. pixels: [B, 3, H, W]; ids, mask: [B, L].
+  virtual GroundedShares ground(const Tensor& pixels, const Tensor& ids, const Tensor& mask) = 0;
+  /// Ids in a row of `ids`, specials included.
+  virtual int64_t expression_length() const = 0;
 };
 
 /// Says whether a text fits a picture.

@@ -88,12 +88,17 @@ std::string hf_model_type(const std::string& text) {
   return json.is_object() && json.contains("model_type") && json["model_type"].is_string() ? json["model_type"].get<std::string>() : "clip";
 }
 
-/// mPLUG's pictures are squashed to its square (specs: mplug, 3). Nothing in its folders says so.
-std::string mplug_preprocess(int64_t side) {
+/// mPLUG's pictures are squashed to its square; those of grounding keep their shape, are normalised by ImageNet's numbers and padded
+/// with zeros (specs: mplug, 3). Nothing in its folders says so.
+std::string mplug_preprocess(const MplugConfig& config) {
+  const bool grounding = config.task == MplugTask::grounding;
   nlohmann::ordered_json out;
   out["model_cfg"] = nlohmann::ordered_json::object();
-  out["preprocess_cfg"] = {{"size", side}, {"mode", "RGB"}, {"mean", {0.48145466, 0.4578275, 0.40821073}}, {"std", {0.26862954, 0.26130258, 0.27577711}},
-                           {"interpolation", "bicubic"}, {"resize_mode", "squash"}, {"fill_color", 0}};
+  auto& cfg = out["preprocess_cfg"] = {{"size", config.image_res}, {"mode", "RGB"}, {"interpolation", "bicubic"}};
+  cfg["mean"] = grounding ? std::vector<double>{0.485, 0.456, 0.406} : std::vector<double>{0.48145466, 0.4578275, 0.40821073};
+  cfg["std"] = grounding ? std::vector<double>{0.229, 0.224, 0.225} : std::vector<double>{0.26862954, 0.26130258, 0.27577711};
+  cfg["resize_mode"] = grounding ? "longest" : "squash";
+  cfg["fill_color"] = grounding ? -1 : 0;
   return out.dump();
 }
 
@@ -158,7 +163,7 @@ LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
   } else if (out.layout == "mplug" || (out.layout == "hf" && is_mplug_config(source.config))) {
     auto model = with_context(out.weights.string(), [&] { return make_mplug(MplugConfig::from_json(source.config, source.config_name), mplug_finetuned_names(weights)); });
     weights = with_context(out.weights.string(), [&] { return mplug_weights_for(*model, weights); });
-    out.open_clip_config = model_folder::mplug_preprocess(model->picture_size().first);
+    out.open_clip_config = model_folder::mplug_preprocess(model->architecture());
     out.model = std::move(model);
   } else {
     const ClipConfig config = out.layout == "open_clip" ? ClipConfig::from_open_clip(source.config, source.config_name)

@@ -116,7 +116,7 @@ MplugConfig MplugConfig::from_json(const std::string& json, const std::string& n
   const bool nested = root.has("bert_config") && root.json()["bert_config"].is_object();
   // A mere file name: as released, only the stride differs.
   const std::string file = !nested && root.has("bert_config") ? root.text("bert_config", "") : "";
-  const HfConfig bert = nested ? root.part("bert_config") : HfConfig("{}", name);
+  const HfConfig bert = nested ? root.part("bert_config") : HfConfig(std::string("{}"), name);
   c.vocab_size = bert.size("vocab_size", c.vocab_size);
   c.hidden_size = bert.size("hidden_size", c.hidden_size);
   c.heads = bert.size("num_attention_heads", c.heads);
@@ -191,6 +191,14 @@ MplugConfig MplugConfig::from_weights(const TensorMap& weights) {
   c.text_encoder_layers = layers({"text_encoder.encoder.layer.", "text_encoder.bert.encoder.layer."}, c.text_encoder_layers);
   c.text_decode_layers = layers({"text_decoder.bert.encoder.layer."}, c.text_decode_layers);
   c.hidden_layers = layers({"fusion_encoder.encoder.layer.", "fusion_encoder.bert.encoder.layer."}, c.hidden_layers);
+  // Released files hold the layers below as well, which nobody runs; then the number is as released.
+  for (int64_t i = c.hidden_layers; i-- > 0;) {
+    const std::string name = concat("encoder.layer.", i, ".output.dense.weight");
+    if (!weights.count("fusion_encoder." + name) && !weights.count("fusion_encoder.bert." + name)) {
+      if (i + 1 < c.hidden_layers) c.fusion_layers = c.hidden_layers - i - 1;
+      break;
+    }
+  }
   c.stride_layer = c.large() ? 6 : 3;
   if (const auto proj = weights.find("vision_proj.weight"); proj != weights.end() && proj->second.dim() == 2) c.embed_dim = proj->second.size(0);
   if (const auto queue = weights.find("image_queue"); queue != weights.end() && queue->second.dim() == 2) c.queue_size = queue->second.size(1);

@@ -2,6 +2,7 @@
 
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
+#include <ATen/ops/log_softmax.h>
 #include <ATen/ops/stack.h>
 
 #include "vlm/core/error.h"
@@ -30,16 +31,18 @@ Tensor MplugGrounder::box_logits(const Tensor& pixels, const Tensor& expression,
   return networks.text_decoder->forward(box, {}, context.states, context.mask) + outside_bins_.to(pixels.device());
 }
 
-Tensor MplugGrounder::ground(const Tensor& pixels, const Tensor& ids, const Tensor& mask) {
+GroundedShares MplugGrounder::ground(const Tensor& pixels, const Tensor& ids, const Tensor& mask) {
   const BertContext context = read(encode_image(pixels), ids, mask);
   const auto state = networks.text_decoder->begin(context.states, context.mask);
   Tensor next = at::full({pixels.size(0), 1}, config_.box_prefix, ids.options());
-  std::vector<Tensor> bins;
+  std::vector<Tensor> bins, scores;
   for (int i = 0; i < 4; ++i) {
-    bins.push_back((state->step(next) + outside_bins_.to(pixels.device())).argmax(1));  // [B]
-    next = bins.back().unsqueeze(1);
+    const auto [score, bin] = at::log_softmax(state->step(next) + outside_bins_.to(pixels.device()), 1).max(1);  // [B]
+    bins.push_back(bin);
+    scores.push_back(score);
+    next = bin.unsqueeze(1);
   }
-  return boxes_of(at::stack(bins, 1));
+  return {boxes_of(at::stack(bins, 1)), at::stack(scores, 1).sum(1)};
 }
 
 }  // namespace vlm

@@ -17,7 +17,8 @@ class MplugGrounder : public MplugModel, public Grounder {
   /// word that is no bin.
   Tensor box_logits(const Tensor& pixels, const Tensor& expression, const Tensor& mask, const Tensor& box) const;
   /// Writes the likeliest bin four times.
-  Tensor ground(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override;
+  GroundedShares ground(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override;
+  int64_t expression_length() const override { return std::min<int64_t>(20, config_.positions); }
 
  private:
   Tensor outside_bins_;  ///< [V]: what is added to logits
