@@ -9,6 +9,7 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include "thread_communicator.h"
 #include "vlm/core/error.h"
 #include "vlm/train/feature_queue.h"
 #include "vlm/train/momentum.h"
@@ -40,6 +41,20 @@ TEST(FeatureQueue, KeepsNoGraphAndRefusesWhatDoesNotFit) {
   enqueue_features(queues, at::full({3, 2}, 5.f), at::full({3, 2}, 5.f));  // as large as the queue
   EXPECT_TRUE(queues.image.eq(5).all().item<bool>());
   EXPECT_EQ(queues.pointer.item<int64_t>(), 2);
+}
+
+TEST(FeatureQueue, OfEveryRankIsThatOfOneProcessWithTheWholeBatch) {
+  const auto empty = [] { return FeatureQueues{at::zeros({2, 5}), at::zeros({2, 5}), at::full({1, 5}, -100, at::kLong), at::tensor({3}, at::kLong)}; };
+  const Tensor image = at::arange(8, at::kFloat).view({4, 2}), text = image + 10, idx = at::arange(4, at::kLong);
+  const FeatureQueues whole = empty();
+  enqueue_features(whole, image, text, idx);
+  const std::vector<int64_t> rows = {1, 3};
+  testing::run_ranks(2, [&](Communicator& communicator) {
+    const FeatureQueues own = empty();
+    const int64_t first = communicator.rank() == 0 ? 0 : rows[0], count = rows[static_cast<size_t>(communicator.rank())];
+    enqueue_over_ranks(communicator, own, image.narrow(0, first, count).clone().requires_grad_(), text.narrow(0, first, count), idx.narrow(0, first, count));
+    EXPECT_TRUE(own.image.equal(whole.image) && own.text.equal(whole.text) && own.idx.equal(whole.idx) && own.pointer.equal(whole.pointer));
+  });
 }
 
 TEST(Momentum, TiedCounterpartsMoveOnce) {
