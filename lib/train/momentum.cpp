@@ -26,6 +26,11 @@ void momentum_update(const std::vector<MomentumPair>& pairs, double m) {
   }
 }
 
+double distillation_share(double alpha, int64_t step, int64_t steps_per_epoch) {
+  if (steps_per_epoch < 1 || step >= steps_per_epoch) return alpha;
+  return alpha * static_cast<double>(step) / static_cast<double>(steps_per_epoch);
+}
+
 void momentum_copy(const std::vector<MomentumPair>& pairs) { momentum_update(pairs, 0); }
 
 }  // namespace vlm

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
 #include <vector>
 
 namespace vlm {
@@ -20,5 +21,9 @@ void momentum_update(const std::vector<MomentumPair>& pairs, double m);
 
 /// Counterparts become copies, as at construction.
 void momentum_copy(const std::vector<MomentumPair>& pairs);
+
+/// alpha, the share of the momentum networks' targets, at a step (from 0): in the first epoch it grows, alpha min(1, step / steps in
+/// an epoch); with steps_per_epoch 0 there is no ramp.
+double distillation_share(double alpha, int64_t step, int64_t steps_per_epoch);
 
 }  // namespace vlm
