@@ -42,7 +42,6 @@ void retrieval(const Options& options) {
     auto json = report.to_json();
     json["merge_equal_texts"] = options.retrieval.merge_equal_texts;
     json["all_captions"] = options.retrieval.all_captions;
-    if (options.retrieval.rerank > 0) json["rerank"] = options.retrieval.rerank;
     return options.print(json);
   }
   std::printf("%ld pictures, %ld texts%s, %ld skipped\n", static_cast<long>(report.images), static_cast<long>(report.texts),
@@ -205,9 +204,6 @@ void add_eval(CLI::App& app) {
                                       [options] { evaluate::retrieval(*options); });
     options->add_to(*retrieval);
     retrieval->add_flag("--merge-equal-texts", options->retrieval.merge_equal_texts, "Equal texts (ignoring case and punctuation) are one text");
-    retrieval->add_option("--rerank", options->retrieval.rerank,
-                          "Let the matching head (ALBEF, BLIP) look again at so many of each picture's texts and each text's pictures")
-        ->check(at_least_one);
     retrieval->add_flag("--all-captions", options->retrieval.all_captions, "Every caption of a picture is a text, not only the first");
   }
   const auto classes = [&](const char* name, const char* description, const char* example) {

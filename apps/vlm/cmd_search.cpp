@@ -1,8 +1,6 @@
 #include <ATen/ops/cat.h>
-#include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
 
-#include <algorithm>
 #include <cstdio>
 
 #include "command.h"
@@ -15,7 +13,6 @@
 #include "vlm/core/strings.h"
 #include "vlm/data/image_encode.h"
 #include "vlm/models/fingerprint.h"
-#include "vlm/infer/rerank.h"
 #include "vlm/infer/vector_index.h"
 #include "vlm/io/atomic_file.h"
 
@@ -30,7 +27,7 @@ struct Options {
   PictureInput input;
   std::vector<std::string> pictures;
   std::string index, queries, html;
-  int64_t top = 5, probes = 0, rerank = 0;
+  int64_t top = 5, probes = 0;
 };
 
 struct Query {
@@ -70,38 +67,6 @@ Tensor embed_queries(const std::vector<Query>& queries, const DualEncoderPipelin
     rows.push_back(query.picture ? pipeline.embed_pictures({Picture::from_file(query.text)}) : pipeline.embed_texts({query.text}));
   }
   return at::cat(rows);  // [Q, E]
-}
-
-/// The first ones by cosine, in the order that the matching head gives them; its logit goes where the cosine stood. Pictures that
-/// are not there any more come last.
-std::vector<Hit> look_again(const Options& options, const DualEncoderPipeline& pipeline, const VectorIndex& index, const std::string& text,
-                            std::vector<Hit> hits) {
-  auto& model = require<Reranker>(pipeline.model(), "look at pairs again", "it has no image-text matching head");
-  const PictureFinder finder(options.input);
-  std::vector<Tensor> looked_at;
-  std::vector<Hit> found, gone;
-  for (const Hit& hit : hits) {
-    const std::string& name = index.names()[static_cast<size_t>(hit.row)];
-    const auto picture = finder.find(name);
-    std::vector<std::string> kept;
-    if (picture) {
-      bool given = false;
-      const auto once = [&](Picture& next) { return given ? false : (next = *picture, given = true); };
-      pipeline.embed_stream(once, kept, [](const std::string& which, const std::string& reason) { log_warning(which, ": ", reason); }, &looked_at);
-    }
-    (kept.empty() ? gone : found).push_back(hit);
-  }
-  if (!found.empty()) {
-    const Tensor ids = pipeline.encode_texts({text}), mask = ids.ne(pipeline.tokenizer().specials().pad).to(at::kLong);
-    const Tensor pictures = at::cat(looked_at), texts = model.match_texts(ids, mask);
-    const auto count = static_cast<int64_t>(found.size());
-    const Tensor logits = rerank(model, pictures, texts, mask, at::zeros({1, count}), RerankRows::texts, {.k = count}).view({-1}).contiguous();
-    for (int64_t i = 0; i < count; ++i) found[static_cast<size_t>(i)].similarity = logits.const_data_ptr<float>()[i];
-    std::stable_sort(found.begin(), found.end(), [](const Hit& a, const Hit& b) { return a.similarity > b.similarity; });
-  }
-  if (!gone.empty()) log_warning(gone.size(), " pictures could not be looked at again; they come last, with their cosines");
-  found.insert(found.end(), gone.begin(), gone.end());
-  return found;
 }
 
 VectorIndex open_index(const Options& options, int64_t width, const IndexModel& model) {
@@ -210,17 +175,9 @@ void run(Options options) {
   const Tensor vectors = embed_queries(queries, pipeline);
   const VectorIndex index =
       direct ? embed_index(options, pipeline, model, vectors.size(1)) : open_index(options, vectors.size(1), model);
-  auto hits = index.search(vectors, std::max(options.top, options.rerank), options.probes);
+  auto hits = index.search(vectors, options.top, options.probes);
   std::vector<Answer> answers;
-  for (size_t i = 0; i < queries.size(); ++i) {
-    if (options.rerank > 0 && !queries[i].picture) {
-      std::vector<Hit> first(hits[i].begin(), hits[i].begin() + std::min<std::ptrdiff_t>(options.rerank, std::ssize(hits[i])));
-      first = look_again(options, pipeline, index, queries[i].text, std::move(first));
-      std::copy(first.begin(), first.end(), hits[i].begin());
-    }
-    if (std::ssize(hits[i]) > options.top) hits[i].resize(static_cast<size_t>(options.top));
-    answers.push_back({queries[i], std::move(hits[i])});
-  }
+  for (size_t i = 0; i < queries.size(); ++i) answers.push_back({queries[i], std::move(hits[i])});
   if (!options.html.empty()) write_sheet(options, index, answers);
   print(options, index, answers);
 }
@@ -241,9 +198,6 @@ void add_search(CLI::App& app) {
   command->add_option("--picture", options->pictures, "Look for what is like this picture (may be given several times)")->allow_extra_args(false);
   command->add_option("--queries", options->queries, "File with one text or picture's file a line");
   command->add_option("--top", options->top, "Pictures shown for each query")->capture_default_str()->check(at_least_one);
-  command->add_option("--rerank", options->rerank,
-                      "Let the matching head (ALBEF, BLIP) look again at the first so many pictures for a text; its logit is the similarity then")
-      ->check(at_least_one);
   command->add_option("--probes,--nprobe", options->probes, "Clusters of an ivf index to look into (default: one in 32, at least 16)");
   command->add_option("--html", options->html, "Also write a page with the pictures found");
 }

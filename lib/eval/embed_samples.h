@@ -11,9 +11,8 @@
 namespace vlm {
 
 /// Embeds the pictures of the samples that `want` accepts; calls `keep` for each one that has a vector, in order. Returns
-/// [N, E], unit length. `pictures` as DualEncoderPipeline::embed_stream() fills it.
+/// [N, E], unit length.
 Tensor embed_samples(const DualEncoderPipeline& pipeline, SampleStream& stream, SkipCounter& skips,
-                     const std::function<bool(const Sample&)>& want, const std::function<void(Sample&)>& keep,
-                     std::vector<Tensor>* pictures = nullptr);
+                     const std::function<bool(const Sample&)>& want, const std::function<void(Sample&)>& keep);
 
 }  // namespace vlm

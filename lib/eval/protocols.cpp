@@ -1,8 +1,6 @@
 #include "vlm/eval/protocols.h"
 
-#include <ATen/ops/cat.h>
 #include <ATen/ops/matmul.h>
-#include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <cmath>
@@ -14,7 +12,6 @@
 #include "vlm/core/strings.h"
 #include "vlm/eval/embed_samples.h"
 #include "vlm/eval/labelled_samples.h"
-#include "vlm/infer/rerank.h"
 #include "vlm/text/unicode.h"
 
 namespace vlm {
@@ -42,20 +39,6 @@ RetrievalRecall expected_at_random(const std::vector<std::vector<int64_t>>& rele
     out.text_to_image[k] = of_texts / static_cast<double>(std::max<int64_t>(1, texts));
   }
   return out;
-}
-
-/// In two stages, each direction with candidates of its own (ALBEF, arXiv 2107.07651; specs: alignment, 3.5).
-RetrievalRecall reranked(const DualEncoderPipeline& pipeline, const EmbeddedSet& set, const RetrievalOptions& options) {
-  auto& model = require<Reranker>(pipeline.model(), "look at pairs again", "it has no image-text matching head");
-  const c10::InferenceMode inference;
-  const Tensor ids = pipeline.encode_texts(set.texts), mask = ids.ne(pipeline.tokenizer().specials().pad).to(at::kLong);
-  std::vector<Tensor> states;
-  constexpr int64_t chunk = 64;
-  for (int64_t at = 0; at < ids.size(0); at += chunk) states.push_back(model.match_texts(ids.slice(0, at, at + chunk), mask.slice(0, at, at + chunk)));
-  const Tensor pictures = at::cat(set.pictures), texts = at::cat(states), cosines = at::matmul(set.images, set.text_vectors.t());
-  const RerankOptions again{.k = options.rerank};
-  return retrieval_recall(rerank(model, pictures, texts, mask, cosines, RerankRows::pictures, again),
-                          rerank(model, pictures, texts, mask, cosines.t(), RerankRows::texts, again), set.relevant, options.ks);
 }
 
 }  // namespace protocols
@@ -97,8 +80,7 @@ EmbeddedSet embed_set(const DualEncoderPipeline& pipeline, const Source& source,
           if (index == static_cast<int64_t>(set.texts.size())) set.texts.push_back(text);
           if (std::find(own.begin(), own.end(), index) == own.end()) own.push_back(index);
         }
-      },
-      options.rerank > 0 ? &set.pictures : nullptr);
+      });
   if (set.keys.empty()) fail(source.name(), " holds no picture with a caption that can be used");
   set.text_vectors = pipeline.embed_texts(set.texts);
   return set;
@@ -108,8 +90,7 @@ RetrievalReport evaluate_retrieval(const DualEncoderPipeline& pipeline, const Em
   RetrievalReport report;
   report.images = static_cast<int64_t>(set.keys.size());
   report.texts = static_cast<int64_t>(set.texts.size());
-  report.recall = options.rerank > 0 ? protocols::reranked(pipeline, set, options)
-                                     : retrieval_recall(pipeline.logits(set.images, set.text_vectors), set.relevant, options.ks);
+  report.recall = retrieval_recall(pipeline.logits(set.images, set.text_vectors), set.relevant, options.ks);
   report.chance = protocols::expected_at_random(set.relevant, report.texts, options.ks);
   for (size_t i = 0; i < set.keys.size() && options.each; ++i) {
     options.each({{"picture", set.keys[i]}, {"rank_of_best_text", report.recall.image_ranks[i] + 1}});

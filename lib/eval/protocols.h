@@ -18,7 +18,6 @@ namespace vlm {
 struct RetrievalOptions {
   bool merge_equal_texts = false;      ///< equal texts (ignoring case and punctuation) are one text
   bool all_captions = false;           ///< every caption of a picture is a text, not only the first
-  int64_t rerank = 0;                  ///< the matching head looks again at so many of each row; 0: cosines alone
   std::vector<int64_t> ks = {1, 5, 10};
   bool progress = true;
   std::function<void(const nlohmann::ordered_json&)> each = {};  ///< told of every picture's and text's rank (from 1)
@@ -26,7 +25,6 @@ struct RetrievalOptions {
   void fields(Fields& f) {
     f.field("merge_equal_texts", merge_equal_texts, "equal texts (ignoring case and punctuation) are one text");
     f.field("all_captions", all_captions, "every caption of a picture is a text, not only the first");
-    f.field("rerank", rerank, "the matching head looks again at so many of each picture's texts and each text's pictures; 0: at none");
     f.field("ks", ks, "a hit is a right one among the first K");
   }
 };
@@ -38,7 +36,6 @@ struct EmbeddedSet {
   std::vector<int64_t> numbers;                 ///< of the pictures, in the data set
   std::vector<std::string> texts;               ///< distinct where equal texts are merged
   Tensor text_vectors;                          ///< [T, E]
-  std::vector<Tensor> pictures;                 ///< what the matching head looks at (DualEncoderPipeline), where it will
   std::vector<std::vector<int64_t>> relevant;   ///< texts of each picture
 };
 

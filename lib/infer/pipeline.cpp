@@ -106,9 +106,7 @@ DualEncoderPipeline::DualEncoderPipeline(std::shared_ptr<Model> model, std::shar
   if (options_.threads <= 0) options_.threads = static_cast<int>(std::max(1u, std::thread::hardware_concurrency()));
 }
 
-Tensor DualEncoderPipeline::embed_stream(const ReadPicture& read, std::vector<std::string>& kept, const PictureFailed& failed,
-                                         std::vector<Tensor>* pictures) const {
-  auto* reranker = pictures ? &require<Reranker>(*model_, "look at pairs again", "it has no image-text matching head") : nullptr;
+Tensor DualEncoderPipeline::embed_stream(const ReadPicture& read, std::vector<std::string>& kept, const PictureFailed& failed) const {
   const c10::InferenceMode inference;
   const auto [height, width] = encoder_->image_size();
   PictureStream stream(preprocess_, height, width, options_.batch_size, options_.threads, read, failed);
@@ -119,8 +117,7 @@ Tensor DualEncoderPipeline::embed_stream(const ReadPicture& read, std::vector<st
     // One batch does not pay for laying the weights out, and weights that are still being trained must not be.
     if (frozen_ && ++batches == 2) pack_for_inference(*model_);
     kept.insert(kept.end(), batch.names.begin(), batch.names.end());
-    if (reranker) pictures->push_back(reranker->match_pictures(batch.pixels));
-    vectors.push_back(reranker ? reranker->embed_matched(pictures->back()) : encoder_->embed_images(batch.pixels));
+    vectors.push_back(encoder_->embed_images(batch.pixels));
   }
   return vectors.empty() ? Tensor() : at::cat(vectors);
 }
@@ -139,18 +136,15 @@ Tensor DualEncoderPipeline::embed_pictures(const std::vector<Picture>& pictures)
   return out;
 }
 
-Tensor DualEncoderPipeline::encode_texts(const std::vector<std::string>& texts) const {
-  const int64_t length = encoder_->context_length();
-  return at::tensor(tokenizer_->encode_batch(texts, length), at::kLong).view({-1, length});
-}
-
 Tensor DualEncoderPipeline::embed_texts(const std::vector<std::string>& texts) const {
   const c10::InferenceMode inference;
+  const int64_t length = encoder_->context_length();
   std::vector<Tensor> vectors;
   for (size_t at = 0; at < texts.size(); at += static_cast<size_t>(options_.batch_size)) {
     const size_t end = std::min(texts.size(), at + static_cast<size_t>(options_.batch_size));
     const std::vector<std::string> part(texts.begin() + static_cast<std::ptrdiff_t>(at), texts.begin() + static_cast<std::ptrdiff_t>(end));
-    vectors.push_back(encoder_->embed_texts(encode_texts(part)));
+    const Tensor ids = at::tensor(tokenizer_->encode_batch(part, length), at::kLong).view({-1, length});
+    vectors.push_back(encoder_->embed_texts(ids));
   }
   if (vectors.empty()) fail("no texts to embed");
   return at::cat(vectors);

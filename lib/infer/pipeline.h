@@ -58,13 +58,9 @@ class DualEncoderPipeline {
   Tensor embed_pictures(const std::vector<Picture>& pictures) const;
   /// The same for as many pictures as `read` gives, a batch at a time; `read` returns false at the end. Pictures that cannot
   /// be used are handed to `failed` (name, reason) and left out; `kept` receives the names of the rows.
-  /// `pictures`, if given, receives what a Reranker's matching head looks at (it must be one), a tensor a batch.
-  Tensor embed_stream(const ReadPicture& read, std::vector<std::string>& kept, const PictureFailed& failed,
-                      std::vector<Tensor>* pictures = nullptr) const;
+  Tensor embed_stream(const ReadPicture& read, std::vector<std::string>& kept, const PictureFailed& failed) const;
   /// Unit vectors [N, E].
   Tensor embed_texts(const std::vector<std::string>& texts) const;
-  /// Ids of texts as embed_texts() takes them, [N, context_length].
-  Tensor encode_texts(const std::vector<std::string>& texts) const;
   /// scale * pictures textsᵀ (+ bias): [N, M].
   Tensor logits(const Tensor& pictures, const Tensor& texts) const;
 

@@ -11,6 +11,7 @@
 #include "vlm/models/albef/config.h"
 #include "vlm/models/layers/bert_lm.h"
 #include "vlm/models/layers/momentum_copy.h"
+#include "vlm/models/reranker.h"
 #include "vlm/models/trainable.h"
 
 namespace vlm {

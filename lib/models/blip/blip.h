@@ -8,6 +8,7 @@
 #include "vlm/io/tensor_map.h"
 #include "vlm/models/blip/vision.h"
 #include "vlm/models/layers/bert_lm.h"
+#include "vlm/models/reranker.h"
 #include "vlm/models/trainable.h"
 
 namespace vlm {
