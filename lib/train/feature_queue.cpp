@@ -33,4 +33,10 @@ void enqueue_features(const FeatureQueues& queues, const Tensor& image, const Te
   queues.pointer.fill_((first + batch) % length);
 }
 
+void enqueue_over_ranks(Communicator& communicator, const FeatureQueues& queues, const Tensor& image, const Tensor& text, const Tensor& idx) {
+  if (communicator.size() == 1) return enqueue_features(queues, image, text, idx);
+  const auto all = [&](const Tensor& rows) { return rows.defined() ? communicator.all_gather_rows(rows.detach().contiguous()) : Tensor(); };
+  enqueue_features(queues, all(image), all(text), queues.idx.defined() ? all(idx) : Tensor());
+}
+
 }  // namespace vlm

@@ -3,6 +3,8 @@
 
 #include <ATen/core/Tensor.h>
 
+#include "vlm/train/communicator.h"
+
 namespace vlm {
 
 using at::Tensor;
@@ -18,5 +20,8 @@ struct FeatureQueues {
 /// image, text: [B, d], of all ranks in their order; idx: [B], int64, if the queues keep numbers. No graph is kept. Throws if the
 /// batch is larger than the queue, or shapes do not fit; nothing is changed then.
 void enqueue_features(const FeatureQueues& queues, const Tensor& image, const Tensor& text, const Tensor& idx = {});
+
+/// The same with what each rank has, [B_r, d] and [B_r], gathered first, so that the queues of all ranks stay alike.
+void enqueue_over_ranks(Communicator& communicator, const FeatureQueues& queues, const Tensor& image, const Tensor& text, const Tensor& idx = {});
 
 }  // namespace vlm
