@@ -58,6 +58,12 @@ PreprocessOptions find_preprocess(const LoadedModel& loaded) {
   if (!in_folder && !loaded.open_clip_config.empty()) return read_open_clip_preprocess(nlohmann::json::parse(loaded.open_clip_config));
   // Released folders of models that take instructions say nothing about pictures: all of them are prepared alike.
   if (!in_folder && dynamic_cast<const Instructed*>(loaded.model.get())) return instructed_preprocess();
+  // Released checkpoints of ALBEF say nothing either.
+  if (!in_folder && loaded.model->family() == "albef") {
+    PreprocessOptions options;
+    options.resize_mode = "squash";
+    return options;
+  }
   return load_preprocess(loaded.folder);
 }
 

@@ -5,7 +5,7 @@
 
 #include <cstdint>
 
-#include "vlm/models/generator.h"
+#include "vlm/models/reranker.h"
 
 namespace vlm {
 

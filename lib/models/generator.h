@@ -91,17 +91,6 @@ class Matcher {
   virtual Tensor match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) = 0;
 };
 
-/// A matcher for many pairs of the same pictures and texts, each of which is encoded once (search that is looked over again).
-class Reranker : public Matcher {
- public:
-  /// pixels: [B, 3, H, W]. What match_logits() takes of them: [B, …].
-  virtual Tensor match_pictures(const Tensor& pixels) = 0;
-  /// ids, mask: [B, L]. What match_logits() takes of them: [B, L] or [B, L, D].
-  virtual Tensor match_texts(const Tensor& ids, const Tensor& mask) = 0;
-  /// Logits of "no match" and "match" for each pair: [B, 2].
-  virtual Tensor match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask) = 0;
-};
-
 /// What a model is told to do: a text, and the picture that it is about (OFA, arXiv 2202.03052).
 struct Instruction {
   Tensor ids;           ///< [B, S], int64: begin, text, end, then padding

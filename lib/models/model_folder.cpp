@@ -10,6 +10,7 @@
 #include "vlm/core/registry.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/safetensors.h"
+#include "vlm/models/albef/albef.h"
 #include "vlm/models/clip/clip.h"
 #include "vlm/models/clip/names.h"
 #include "vlm/models/blip/blip.h"
@@ -18,6 +19,7 @@
 #include "vlm/models/model_source.h"
 #include "vlm/models/mplug/folder.h"
 #include "vlm/models/mplug/mplug.h"
+#include "vlm/models/names/albef_names.h"
 #include "vlm/models/names/bert_names.h"
 #include "vlm/models/names/blip_names.h"
 #include "vlm/models/names/mplug_names.h"
@@ -68,6 +70,9 @@ const Registry<Factory>& families() {
     out.add("blip", [](const Config& config) -> std::unique_ptr<Model> {
       return make_blip(BlipConfig::from_hf(config.to_json().dump(), "the recipe's model"), {});
     });
+    out.add("albef", [](const Config& config) -> std::unique_ptr<Model> {
+      return make_albef(AlbefConfig::from_json(config.to_json().dump(), "the recipe's model"));
+    });
     out.add("mplug", [](const Config& config) -> std::unique_ptr<Model> {
       return make_mplug(MplugConfig::from_json(config.to_json().dump(), "the recipe's model"), {});
     });
@@ -100,6 +105,13 @@ std::string mplug_preprocess(const MplugConfig& config) {
   cfg["resize_mode"] = grounding ? "longest" : "squash";
   cfg["fill_color"] = grounding ? -1 : 0;
   return out.dump();
+}
+
+/// Released configurations of ALBEF do not say what they are of; the weights do.
+bool is_albef_source(const ModelSource& source) {
+  if (source.layout != "hf") return false;
+  const auto json = parse_json(source.config);
+  return json.is_object() && (json.contains("model_type") ? json["model_type"] == "albef" : is_albef(source.tensors));
 }
 
 /// The side of the square pictures that some preprocessing makes, which may be another than the model began with; 0: no square.
@@ -145,6 +157,7 @@ LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
   out.weights = source.weights;
   out.folder = source.folder;
   if (source.folder.empty() && out.layout == "open_clip") out.open_clip_config = source.config;
+  const bool of_albef = model_folder::is_albef_source(source);
   TensorMap weights = std::move(source.tensors);
   // Every weight will come from the file, or loading fails; only a file that may leave some out needs them drawn.
   std::optional<SkipInitialisation> skip;
@@ -155,6 +168,10 @@ LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
                                                     : OfaConfig::from_hf(source.config, source.config_name));
     weights = with_context(out.weights.string(), [&] { return ofa_weights_for(*model, weights); });
     if (fairseq) out.open_clip_config = model_folder::fairseq_preprocess(source.config, model->picture_size().first);
+    out.model = std::move(model);
+  } else if (of_albef) {
+    auto model = make_albef(AlbefConfig::from_json(source.config, source.config_name).fitting(weights));
+    weights = with_context(out.weights.string(), [&] { return albef_weights_for(*model, weights); });
     out.model = std::move(model);
   } else if (out.layout == "hf" && model_folder::hf_model_type(source.config) == "blip") {
     if (is_original_blip(weights)) weights = blip_to_hf(weights);
@@ -182,6 +199,12 @@ std::unique_ptr<Model> make_model(const std::string& family, const Config& confi
   return model_folder::families().get(family)(config);
 }
 
+TensorMap weights_for(const Model& model, const TensorMap& weights) {
+  if (const auto* albef = dynamic_cast<const AlbefModel*>(&model)) return albef_weights_for(*albef, weights);
+  if (const auto* mplug = dynamic_cast<const MplugModel*>(&model)) return mplug_weights_for(*mplug, weights);
+  return weights;
+}
+
 TensorMap weights_of(const Model& model) {
   TensorMap out;
   for (const auto& [name, tensor] : model.state()) out.emplace(name, tensor.detach());
@@ -189,7 +212,7 @@ TensorMap weights_of(const Model& model) {
 }
 
 std::string layout_for(const Model& model) {
-  if (model.family() == "blip" || model.family() == "mplug") return "hf";
+  if (model.family() == "blip" || model.family() == "albef" || model.family() == "mplug") return "hf";
   if (model.family() == "ofa") return model.config().contains("arch") ? "fairseq" : "hf";
   return "open_clip";
 }
@@ -227,6 +250,9 @@ void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::
     config = model.config();
     if (const int64_t side = model_folder::square_side(preprocessor_config); side > 0) config["image_res"] = side;
     write_safetensors(folder / "model.safetensors", with_derived_bert(weights_of(model)));
+  } else if (const auto* albef = dynamic_cast<const AlbefModel*>(&model)) {
+    config = model.config();
+    write_safetensors(folder / "model.safetensors", with_second_albef_names(*albef, weights_of(model)));
   } else if (model.family() == "blip") {
     config = model.config();
     write_safetensors(folder / "model.safetensors", weights_of(model));

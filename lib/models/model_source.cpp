@@ -6,16 +6,19 @@
 #include <vector>
 
 #include "vlm/core/error.h"
+#include "vlm/core/json.h"
 #include "vlm/core/log.h"
 #include "vlm/core/strings.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/weights.h"
+#include "vlm/models/albef/config.h"
 #include "vlm/models/architectures.h"
 #include "vlm/models/clip/names.h"
 #include "vlm/models/fairseq_checkpoint.h"
 #include "vlm/models/mplug/config.h"
 #include "vlm/models/mplug/folder.h"
 #include "vlm/models/names/mplug_names.h"
+#include "vlm/models/names/albef_names.h"
 
 namespace vlm {
 
@@ -33,6 +36,16 @@ constexpr const char* open_clip_weights[] = {"open_clip_model.safetensors", "ope
                                              "pytorch_model.pth",           "model.pth"};
 constexpr const char* hf_weights[] = {"model.safetensors", "model.safetensors.index.json", "pytorch_model.bin",
                                       "pytorch_model.bin.index.json"};
+
+/// ALBEF's released configurations name BERT's, which lies beside them.
+std::string with_bert_config(const std::string& text, const fs::path& folder) {
+  auto json = parse_json<nlohmann::ordered_json>(text);
+  if (!json.is_object() || !json.contains("bert_config") || !json["bert_config"].is_string()) return text;
+  const fs::path beside = folder / fs::path(json["bert_config"].get<std::string>()).filename();
+  if (!fs::exists(beside)) return text;
+  json["bert_config"] = parse_json<nlohmann::ordered_json>(read_file(beside, max_config));
+  return json.dump();
+}
 
 bool has_config(const fs::path& folder) {
   return fs::exists(folder / open_clip_config) || fs::exists(folder / "config.json") || is_mplug_folder(folder);
@@ -59,7 +72,7 @@ ModelSource of_folder(const fs::path& folder, const fs::path& weights) {
   out.folder = folder;
   out.weights = weights.empty() ? model_weights_file(folder) : weights;
   const fs::path config = folder / (out.layout == "open_clip" ? open_clip_config : out.layout == "mplug" ? "config.yaml" : "config.json");
-  out.config = out.layout == "mplug" ? read_mplug_config(folder) : read_file(config, max_config);
+  out.config = out.layout == "mplug" ? read_mplug_config(folder) : with_bert_config(read_file(config, max_config), folder);
   out.config_name = config.string();
   out.tensors = read_weights(out.weights);
   return out;
@@ -103,6 +116,12 @@ ModelSource of_file(const fs::path& file, const std::string& arch) {
     out.layout = "mplug";
     out.config_name = "shapes of " + file.filename().string();
     out.config = with_context(file.string(), [&] { return MplugConfig::from_weights(mplug_finetuned_names(out.tensors)).to_json().dump(); });
+    return out;
+  }
+  if (arch.empty() && is_albef(out.tensors)) {
+    out.layout = "hf";
+    out.config = with_context(file.string(), [&] { return AlbefConfig::from_weights(out.tensors); }).to_json().dump();
+    out.config_name = "shapes of " + file.filename().string();
     return out;
   }
   const bool openai = look_like_openai_weights(out.tensors);

@@ -37,17 +37,22 @@ TaskStep answer_step(AlbefAnswerer& model, const AnswerBatch& batch, const Tenso
   TaskStep step;
   step.logits = model.answer_logits(batch);                                                             // [N, L, V]
   const Tensor labels = batch.answer.masked_fill(batch.answer_mask.eq(0), -100);
-  const Tensor rows = next_token_row_losses(step.logits, labels, taught ? model.momentum_answer_logits(batch) : Tensor(), taught ? options.alpha : 0);
+  const Tensor teacher = taught ? model.momentum_answer_logits(batch) : Tensor();
+  const Tensor rows = next_token_row_losses(step.logits, labels, teacher, taught ? options.alpha : 0);
   step.loss = (weights * rows).sum() / static_cast<double>(batch.question.size(0));
   return step;
 }
 
-TaskStep classify_step(AlbefClassifier& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, const Tensor& labels, const TaskStepOptions& options) {
+TaskStep classify_step(AlbefClassifier& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, const Tensor& labels,
+                       const TaskStepOptions& options) {
   const bool taught = albef_task::taught(model, options);
   TaskStep step;
   step.logits = model.logits(pixels, ids, mask);
   step.loss = at::cross_entropy_loss(step.logits, labels);
-  if (taught) step.loss = (1 - options.alpha) * step.loss + options.alpha * soft_cross_entropy(model.momentum_logits(pixels, ids, mask), step.logits);
+  if (taught) {
+    const Tensor teacher = model.momentum_logits(pixels, ids, mask);
+    step.loss = (1 - options.alpha) * step.loss + options.alpha * soft_cross_entropy(teacher, step.logits);
+  }
   return step;
 }
 
@@ -83,8 +88,8 @@ PicturePairs draw_picture_pairs(const Tensor& pictures, const Tensor& uniforms) 
   return out;
 }
 
-TaskStep assign_step(AlbefTextAssigner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, const Tensor& first, const Tensor& second,
-                     const Tensor& labels) {
+TaskStep assign_step(AlbefTextAssigner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, const Tensor& first,
+                     const Tensor& second, const Tensor& labels) {
   TaskStep step;
   step.logits = model.logits(model.encode_image(pixels), first, second, ids, mask);
   step.loss = at::cross_entropy_loss(step.logits, labels);

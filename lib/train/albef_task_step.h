@@ -42,7 +42,7 @@ PicturePairs draw_picture_pairs(const Tensor& pictures, const Tensor& uniforms);
 Tensor picture_pair_weights(const Tensor& pictures);
 
 /// Cross entropy of ta_head. pixels: [B, 3, S, S]; first, second, labels: [B].
-TaskStep assign_step(AlbefTextAssigner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, const Tensor& first, const Tensor& second,
-                     const Tensor& labels);
+TaskStep assign_step(AlbefTextAssigner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, const Tensor& first,
+                     const Tensor& second, const Tensor& labels);
 
 }  // namespace vlm

@@ -71,7 +71,8 @@ void add_alignment(AlignmentStep& step) {
   step.losses.emplace_back("ita", sum / static_cast<double>(step.parts.size()));
 }
 
-void add_latent(AlignmentStep& step, const AlbefAligner& model, const Tensor& image, const Tensor& text, const Teacher& teacher, const LatentWeights& weights) {
+void add_latent(AlignmentStep& step, const AlbefAligner& model, const Tensor& image, const Tensor& text, const Teacher& teacher,
+                const LatentWeights& weights) {
   const auto& f = step.features;
   if (weights.separation > 0) {
     if (!model.vision_proj_ind) fail("separating features needs a model with independent_features");
@@ -82,11 +83,13 @@ void add_latent(AlignmentStep& step, const AlbefAligner& model, const Tensor& im
       image_aug = of(*model.vision_proj_ind, teacher.image);
       text_aug = of(*model.text_proj_ind, teacher.text);
     }
-    const auto separation = feature_separation(f.image, f.text, of(*model.vision_proj_ind, image), of(*model.text_proj_ind, text), image_aug, text_aug,
-                                               model.temp, weights.uniformity_t);
+    const auto separation = feature_separation(f.image, f.text, of(*model.vision_proj_ind, image), of(*model.text_proj_ind, text), image_aug,
+                                               text_aug, model.temp, weights.uniformity_t);
     step.losses.emplace_back("separation", weights.separation * separation.loss());
   }
-  if (weights.bridge > 0) step.losses.emplace_back("bridge", weights.bridge * brownian_bridge(f.image, f.text, f.image_m, weights.bridge_time).loss());
+  if (weights.bridge > 0) {
+    step.losses.emplace_back("bridge", weights.bridge * brownian_bridge(f.image, f.text, f.image_m, weights.bridge_time).loss());
+  }
   if (weights.consistency > 0) {
     step.losses.emplace_back("consistency", weights.consistency * geometric_consistency(f.image, f.text, f.image_m, f.text_m).loss());
   }
@@ -104,7 +107,8 @@ AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, c
   update_momentum(model, options.momentum);
   const auto teacher = alignment::teach(model.momentum(), batch, options.method);
   auto& f = step.features;
-  f = {model.online().project_image(image), model.online().project_text(text), teacher.image_feat, teacher.text_feat, model.image_queue, model.text_queue};
+  f = {model.online().project_image(image), model.online().project_text(text), teacher.image_feat, teacher.text_feat,
+       model.image_queue, model.text_queue};
 
   const int64_t b = batch.ids.size(0);
   step.targets = contrast_targets(batch.idx, model.idx_queue, b, f.image_queue.size(1), f.image.device());
@@ -112,7 +116,8 @@ AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, c
   step.parts = {{"i2t", across.i2t.loss}, {"t2i", across.t2i.loss}};
   if (options.method != AlignmentMethod::albef) {
     const auto within = intra_modal_contrast(f, model.temp, step.targets, options.method == AlignmentMethod::codis ? options.alpha : 0);
-    step.parts.insert(step.parts.end(), {{"i2i", within.i2i.loss}, {"t2t", within.t2t.loss}});
+    step.parts.emplace_back("i2i", within.i2i.loss);
+    step.parts.emplace_back("t2t", within.t2t.loss);
   }
   if (options.method == AlignmentMethod::tcl) {
     const Tensor patches = pool_local_features(teacher.patches, options.pooling);
@@ -121,7 +126,8 @@ AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, c
   }
   alignment::add_alignment(step);
   if (options.method == AlignmentMethod::codis) {
-    step.losses.emplace_back("codebook", codebook_loss(f.image, f.text, f.image_m, f.text_m, model.codebook, model.temp, options.codebook).loss());
+    const auto codes = codebook_loss(f.image, f.text, f.image_m, f.text_m, model.codebook, model.temp, options.codebook);
+    step.losses.emplace_back("codebook", codes.loss());
   }
   alignment::add_latent(step, model, image, text, teacher, options.latent);
 

@@ -34,7 +34,7 @@ std::string source_name(const TensorMap& weights, const std::string& name) {
 /// A model of the recipe's architecture with the weights of another one, which may lack what `init_new` allows.
 std::shared_ptr<Model> grown_from(const Model& source, const ModelRecipe& recipe, uint64_t seed) {
   std::shared_ptr<Model> model = make_model(recipe.family, recipe.config, seed);
-  const TensorMap weights = weights_of(source);
+  const TensorMap weights = weights_for(*model, weights_of(source));
   std::vector<NamedTensor> taken;
   std::vector<std::string> missing;
   TensorMap used;

@@ -113,7 +113,8 @@ AlbefAnswerer::AlbefAnswerer(const AlbefConfig& config) : AlbefModel(config, Alb
   torch::nn::Module::train(false);
 }
 
-Tensor AlbefAnswerer::encode_question(const AlbefEncoders& encoders, const Tensor& pixels, const Tensor& question, const Tensor& mask) const {
+Tensor AlbefAnswerer::encode_question(const AlbefEncoders& encoders, const Tensor& pixels, const Tensor& question,
+                                      const Tensor& mask) const {
   return encoders.text_encoder->encode_pair(question, mask, {{encoders.visual_encoder->forward(pixels), {}}});
 }
 
@@ -191,11 +192,14 @@ AlbefTextAssigner::AlbefTextAssigner(const AlbefConfig& config) : AlbefModel(alb
 
 std::vector<NamedTensor> AlbefTextAssigner::trainable() const {
   auto out = AlbefModel::trainable();
-  std::erase_if(out, [](const NamedTensor& entry) { return !starts_with(entry.name, "visual_encoder.") && !starts_with(entry.name, "text_encoder.") && !starts_with(entry.name, "ta_head."); });
+  std::erase_if(out, [](const NamedTensor& entry) {
+    return starts_with(entry.name, "vision_proj.") || starts_with(entry.name, "text_proj.") || entry.name == "temp";
+  });
   return out;
 }
 
-Tensor AlbefTextAssigner::logits(const Tensor& image, const Tensor& first, const Tensor& second, const Tensor& ids, const Tensor& mask) const {
+Tensor AlbefTextAssigner::logits(const Tensor& image, const Tensor& first, const Tensor& second, const Tensor& ids,
+                                 const Tensor& mask) const {
   const std::vector<BertContext> contexts = {{image.index_select(0, first), {}}, {image.index_select(0, second), {}}};
   return ta_head->forward(online_.text_encoder->encode_pair(ids, mask, contexts).select(1, 0));  // [B, 3]
 }

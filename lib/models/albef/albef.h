@@ -1,14 +1,17 @@
 #pragma once
 /// ALBEF (Li et al., arXiv 2107.07651), TCL (arXiv 2202.10401) and CODIS (arXiv 2203.00048): an image transformer, a BERT whose lower
 /// half reads text alone and whose upper half looks at the picture, and momentum copies that teach them. The three differ in their
-/// losses (train/alignment_step.h); this is what they have in common, under the names of the released checkpoints. Specs: alignment, 1 and 3.
+/// losses (train/alignment_step.h); this is what they have in common, under the names of the released checkpoints. Specs:
+/// alignment, 1 and 3.
 
 #include <algorithm>
 #include <memory>
+#include <tuple>
 
 #include "vlm/models/albef/config.h"
 #include "vlm/models/layers/bert_lm.h"
 #include "vlm/models/layers/momentum_copy.h"
+#include "vlm/models/reranker.h"
 #include "vlm/models/trainable.h"
 
 namespace vlm {
@@ -54,10 +57,10 @@ class AlbefModel : public torch::nn::Module, public Model, public PictureModel, 
  protected:
   AlbefModel(const AlbefConfig& config, AlbefTask task);
   /// Registers NAME, and its momentum copy as NAME_m.
-  template <class Module, class... Args>
-  std::pair<std::shared_ptr<Module>, std::shared_ptr<Module>> add(const std::string& name, const Args&... args) {
-    auto online = register_module(name, std::make_shared<Module>(args...));
-    std::shared_ptr<Module> copy;
+  template <class Part, class... Args>
+  std::pair<std::shared_ptr<Part>, std::shared_ptr<Part>> add(const std::string& name, const Args&... args) {
+    auto online = register_module(name, std::make_shared<Part>(args...));
+    std::shared_ptr<Part> copy;
     if (config_.momentum) {
       copy = register_module(name + "_m", make_momentum_copy(*online, args...));
       copies_.emplace_back(online.get(), copy.get());
@@ -87,7 +90,10 @@ class AlbefAligner : public AlbefModel, public DualEncoder, public Reranker {
   Tensor match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override;
   Tensor match_pictures(const Tensor& pixels) override { return encode_image(pixels); }
   Tensor match_texts(const Tensor& ids, const Tensor& mask) override { return encode_text(ids, mask); }
-  Tensor match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask) override { return pair_logits(pictures, texts, mask); }
+  Tensor embed_matched(const Tensor& pictures) override { return online_.project_image(pictures); }
+  Tensor match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask) override {
+    return pair_logits(pictures, texts, mask);
+  }
   Tensor embed_images(const Tensor& pixels) override { return online_.project_image(encode_image(pixels)); }
   /// Ids that equal the padding are not looked at.
   Tensor embed_texts(const Tensor& ids) override { return online_.project_text(encode_text(ids, mask_of(ids))); }
@@ -147,7 +153,8 @@ class AlbefClassifier : public AlbefModel {
   std::shared_ptr<AlbefClassifierHead> cls_head, cls_head_m;
 
  private:
-  Tensor logits_of(const AlbefEncoders& encoders, const AlbefClassifierHead& head, const Tensor& pixels, const Tensor& ids, const Tensor& mask) const;
+  Tensor logits_of(const AlbefEncoders& encoders, const AlbefClassifierHead& head, const Tensor& pixels, const Tensor& ids,
+                   const Tensor& mask) const;
 };
 
 /// Which of two pictures, or neither, a sentence belongs to: what the model for NLVR2 is pre-trained by. It has no momentum copies.

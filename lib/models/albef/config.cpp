@@ -1,5 +1,6 @@
 #include "vlm/models/albef/config.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -161,9 +162,9 @@ nlohmann::ordered_json AlbefConfig::to_json() const {
   out["mask_token_id"] = mask;
   out["bert_config"] = {{"architectures", {"BertForMaskedLM"}}, {"model_type", "bert"}, {"vocab_size", text.vocab_size},
                         {"hidden_size", text.width}, {"intermediate_size", text.intermediate}, {"num_hidden_layers", text.layers},
-                        {"num_attention_heads", text.heads}, {"max_position_embeddings", text.positions}, {"encoder_width", text.encoder_width},
-                        {"fusion_layer", text.fusion_layer}, {"type_vocab_size", text.token_types}, {"pad_token_id", pad}, {"hidden_act", "gelu"},
-                        {"hidden_dropout_prob", text.hidden_dropout}, {"attention_probs_dropout_prob", text.attention_dropout},
+                        {"num_attention_heads", text.heads}, {"max_position_embeddings", text.positions},
+                        {"encoder_width", text.encoder_width}, {"fusion_layer", text.fusion_layer}, {"type_vocab_size", text.token_types},
+                        {"pad_token_id", pad}, {"hidden_act", "gelu"}, {"hidden_dropout_prob", text.hidden_dropout}, {"attention_probs_dropout_prob", text.attention_dropout},
                         {"initializer_range", 0.02}, {"layer_norm_eps", text.eps}};
   return out;
 }
@@ -192,7 +193,8 @@ AlbefConfig AlbefConfig::from_weights(const TensorMap& weights) {
   AlbefConfig c;
   c.task = task_of(weights, AlbefTask::pretrain);
   const std::string bert = c.task == AlbefTask::pretrain ? "text_encoder.bert." : "text_encoder.";
-  const Tensor patch = needed(weights, "visual_encoder.patch_embed.proj.weight", 4), positions = needed(weights, "visual_encoder.pos_embed", 3);
+  const Tensor patch = needed(weights, "visual_encoder.patch_embed.proj.weight", 4);
+  const Tensor positions = needed(weights, "visual_encoder.pos_embed", 3);
   const Tensor words = needed(weights, bert + "embeddings.word_embeddings.weight", 2);
   const Tensor up = needed(weights, bert + "encoder.layer.0.intermediate.dense.weight", 2);
   c.vision.width = patch.size(0);
@@ -211,10 +213,13 @@ AlbefConfig AlbefConfig::from_weights(const TensorMap& weights) {
   c.text.encoder_width = c.vision.width;
   const int64_t layers = layers_behind(weights, bert + "encoder.layer.");
   c.text.fusion_layer = 0;
-  while (c.text.fusion_layer < layers && !holds(weights, concat(bert, "encoder.layer.", c.text.fusion_layer, ".crossattention."))) ++c.text.fusion_layer;
+  while (c.text.fusion_layer < layers && !holds(weights, concat(bert, "encoder.layer.", c.text.fusion_layer, ".crossattention."))) {
+    ++c.text.fusion_layer;
+  }
   const bool two = c.task == AlbefTask::nlvr || c.task == AlbefTask::text_assignment;
   c.text.layers = two ? c.text.fusion_layer + (layers - c.text.fusion_layer) / 2 : layers;
-  if (const auto proj = weights.find("vision_proj.weight"); proj != weights.end() && proj->second.dim() == 2) c.embed_dim = proj->second.size(0);
+  const auto proj = weights.find("vision_proj.weight");
+  if (proj != weights.end() && proj->second.dim() == 2) c.embed_dim = proj->second.size(0);
   return c.fitting(weights);
 }
 

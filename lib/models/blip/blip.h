@@ -8,6 +8,7 @@
 #include "vlm/io/tensor_map.h"
 #include "vlm/models/blip/vision.h"
 #include "vlm/models/layers/bert_lm.h"
+#include "vlm/models/reranker.h"
 #include "vlm/models/trainable.h"
 
 namespace vlm {
@@ -74,7 +75,10 @@ class BlipRetriever : public BlipModel, public DualEncoder, public Reranker {
   Tensor match_pictures(const Tensor& pixels) override { return encode_image(pixels); }
   /// The ids themselves: texts are read while the picture is looked at.
   Tensor match_texts(const Tensor& ids, const Tensor&) override { return ids; }
-  Tensor match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask) override { return match_states(pictures, texts, mask).first; }
+  Tensor embed_matched(const Tensor& pictures) override { return project_image(pictures); }
+  Tensor match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask) override {
+    return match_states(pictures, texts, mask).first;
+  }
   Tensor embed_images(const Tensor& pixels) override { return project_image(encode_image(pixels)); }
   /// Ids that equal the padding are not looked at.
   Tensor embed_texts(const Tensor& ids) override { return project_text(encode_text(ids, ids.ne(config_.pad))); }
