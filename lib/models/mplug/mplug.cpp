@@ -121,6 +121,12 @@ Tensor MplugPairs<Base>::embed_images(const Tensor& pixels) {
 }
 
 template <class Base>
+Tensor MplugPairs<Base>::embed_matched(const Tensor& pictures) {
+  const int64_t grid = this->architecture().image_res / this->architecture().patch_size, tokens = 1 + grid * grid;
+  return pictures.size(1) > tokens ? this->networks.project_video(pictures, pictures.size(1) / tokens) : this->networks.project_image(pictures);
+}
+
+template <class Base>
 Tensor MplugPairs<Base>::embed_texts(const Tensor& ids) {
   return this->networks.project_text(this->networks.encode_text(ids, ids.ne(this->architecture().pad)));
 }

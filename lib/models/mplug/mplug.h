@@ -8,6 +8,7 @@
 #include "vlm/io/tensor_map.h"
 #include "vlm/models/layers/momentum_copy.h"
 #include "vlm/models/mplug/networks.h"
+#include "vlm/models/reranker.h"
 #include "vlm/models/trainable.h"
 
 namespace vlm {
@@ -96,6 +97,8 @@ class MplugPairs : public Base, public DualEncoder, public Reranker {
   Tensor match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override;
   Tensor match_pictures(const Tensor& pixels) override { return this->encode_image(pixels); }
   Tensor match_texts(const Tensor& ids, const Tensor& mask) override { return this->networks.encode_text(ids, mask); }
+  /// States of several pictures' tokens are a video's.
+  Tensor embed_matched(const Tensor& pictures) override;
   Tensor match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask) override { return this->pair_logits(pictures, texts, mask); }
   Tensor embed_images(const Tensor& pixels) override;
   /// Ids that equal the padding are not looked at.
