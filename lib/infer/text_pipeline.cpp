@@ -9,10 +9,12 @@
 #include <map>
 
 #include "vlm/core/error.h"
+#include "vlm/data/video_folder.h"
 #include "vlm/infer/coca_search.h"
 #include "vlm/infer/instruction_tasks.h"
 #include "vlm/models/blip/blip.h"
 #include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/video_model.h"
 
 namespace vlm {
 
@@ -107,6 +109,11 @@ PictureBatch TextPipeline::decode(const std::vector<std::filesystem::path>& file
   return batch;
 }
 
+Tensor TextPipeline::decode_video(const std::filesystem::path& folder, int64_t frames) const {
+  require<VideoModel>(*model_, "look at videos", "it takes one picture at a time; mPLUG takes several frames");
+  return read_video_folder(folder, frames, preprocess_.options()).unsqueeze(0);
+}
+
 std::pair<Tensor, Tensor> TextPipeline::encode(const std::vector<std::string>& texts) const {
   const Tokenizer& words = tokenizer();
   std::vector<std::vector<int64_t>> rows;
@@ -158,6 +165,8 @@ std::vector<GeneratedText> TextPipeline::caption(const Tensor& pixels, const Cap
     auto ids = tokenizer().encode(options.prompt);
     ids.insert(ids.begin(), tokens.begin);
     prompt = at::tensor(ids, at::kLong).unsqueeze(0).repeat({pixels.size(0), 1});
+  } else if (const auto* videos = pixels.dim() == 5 ? dynamic_cast<VideoModel*>(model_.get()) : nullptr) {
+    if (const Tensor ids = videos->video_prompt(); ids.defined()) prompt = ids.unsqueeze(0).repeat({pixels.size(0), 1});
   }
   const auto state = captioner.begin_caption(pixels);
   if (!options.legacy_coca) {

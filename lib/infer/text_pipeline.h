@@ -49,6 +49,10 @@ class TextPipeline {
   /// Files as one batch. A picture that cannot be decoded is an Error that names it.
   PictureBatch decode(const std::vector<std::filesystem::path>& files) const;
 
+  /// `frames` frames of a video, a folder of pictures, as the model takes them in place of a picture: [1, frames, 3, H, W]. Throws if
+  /// the model looks at pictures only.
+  Tensor decode_video(const std::filesystem::path& folder, int64_t frames) const;
+
   /// Throw an Error that says what the model lacks.
   void must_caption() const;
   void must_answer() const;
@@ -57,7 +61,7 @@ class TextPipeline {
   GenerateOptions caption_search() const;
   GenerateOptions answer_search() const;
 
-  /// pixels: [B, 3, H, W]. Throws if the model cannot caption.
+  /// pixels: [B, 3, H, W], or of decode_video(). Throws if the model cannot caption.
   std::vector<GeneratedText> caption(const Tensor& pixels, const CaptionOptions& options = {}) const;
   /// One question for each picture. Throws if the model cannot answer.
   std::vector<GeneratedText> answer(const Tensor& pixels, const std::vector<std::string>& questions, const AnswerOptions& options = {}) const;

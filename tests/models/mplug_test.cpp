@@ -113,8 +113,8 @@ TEST(MplugFolder, OpensAgainAsTheModelThatWasSaved) {
   for (const char* task : {"caption", "vqa", "retrieval", "pretrain", "grounding", "entailment", "nlvr2"}) {
     const testing::TemporaryFolder folder;
     const auto model = testing::tiny_mplug(task, std::string(task) == "pretrain");
-    save_hf_folder(folder, *model, {});
-    const LoadedModel loaded = load_model(folder);
+    save_hf_folder(folder.path(), *model, {});
+    const LoadedModel loaded = load_model(folder.path());
     EXPECT_TRUE(loaded.report.clean()) << task;
     EXPECT_EQ(loaded.model->config(), model->config()) << task;
     expect_same(weights_of(*loaded.model), weights_of(*model));
@@ -134,7 +134,7 @@ TEST(MplugFolder, OfModelScopeLoadsWithItsTaskAndWrappedNames) {
   TensorMap wrapped;
   for (const auto& [name, tensor] : released(*model)) wrapped.emplace("model." + name, tensor);
   write_torch_checkpoint(folder / "pytorch_model.bin", {{.key = "model", .tensors = wrapped}});
-  const LoadedModel loaded = load_model(folder);
+  const LoadedModel loaded = load_model(folder.path());
   EXPECT_NE(dynamic_cast<MplugCaptioner*>(loaded.model.get()), nullptr);
   expect_same(weights_of(*loaded.model), weights_of(*model));
 }
@@ -173,13 +173,13 @@ TEST(MplugFolder, MissingWeightThatIsUsedIsRefusedByName) {
   using namespace mplug_test;
   const testing::TemporaryFolder folder;
   const auto model = testing::tiny_mplug("vqa");
-  save_hf_folder(folder, *model, {});
+  save_hf_folder(folder.path(), *model, {});
   TensorMap weights = weights_of(*model);
   weights.erase("fusion_encoder.encoder.layer.3.crossattention.self.key.weight");
   weights.emplace("text_encoder.encoder.layer.7.output.dense.bias", at::ones({64}));
   std::filesystem::remove(folder / "model.safetensors");
   write_torch_checkpoint(folder / "pytorch_model.bin", {{.key = "model", .tensors = weights}});
-  const std::string error = error_of([&] { load_model(folder); });
+  const std::string error = error_of([&] { load_model(folder.path()); });
   EXPECT_NE(error.find("fusion_encoder.encoder.layer.3.crossattention.self.key.weight"), std::string::npos) << error;
   EXPECT_NE(error.find("text_encoder.encoder.layer.7.output.dense.bias"), std::string::npos) << error;
 }

@@ -10,6 +10,7 @@
 #include "vlm/models/mplug/networks.h"
 #include "vlm/models/reranker.h"
 #include "vlm/models/trainable.h"
+#include "vlm/models/video_model.h"
 
 namespace vlm {
 
@@ -60,15 +61,14 @@ class MplugModel : public torch::nn::Module, public Model, public PictureModel, 
 };
 
 /// Describes pictures and videos; the decoder looks at the image states alone.
-class MplugCaptioner : public MplugModel, public Captioner, public CaptionTrainable {
+class MplugCaptioner : public MplugModel, public Captioner, public CaptionTrainable, public VideoModel {
  public:
   explicit MplugCaptioner(const MplugConfig& config) : MplugCaptioner(config, MplugTask::caption) {}
   std::unique_ptr<DecoderState> begin_caption(const Tensor& pixels) override { return networks.text_decoder->begin(encode_image(pixels)); }
   GenerationTokens generation_tokens() const override { return tokens(); }
   UsualSearch usual_caption_search() const override;
-  /// What captions of videos begin with, [n], int64: the configured prompt without its last id, as in the reference, which takes that
-  /// for [SEP]; undefined where there is no prompt.
-  Tensor video_prompt() const;
+  /// The configured prompt without its last id, as in the reference, which takes that for [SEP]; undefined where there is no prompt.
+  Tensor video_prompt() const override;
   Tensor caption_logits(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override {
     return networks.text_decoder->forward(ids, mask, encode_image(pixels));
   }
