@@ -43,7 +43,10 @@ Result vqa_loss(const Case& c) {
   const auto model = mplug_model<MplugAnswerer>(c);
   MplugInputs in(c);
   if (model->has_copies()) update_momentum(*model, c.param("momentum", model->architecture().momentum));
-  AnswerBatch batch{.pixels = in("image"), .question = c.in("question_ids"), .question_mask = in("question_mask")};
+  AnswerBatch batch;
+  batch.pixels = in("image");
+  batch.question = c.in("question_ids");
+  batch.question_mask = in("question_mask");
   batch.row = at::arange(batch.pixels.size(0)).repeat_interleave(at::tensor(c.params.at("k").get<std::vector<int64_t>>(), at::kLong));
   batch.answer = c.in("answer_ids");
   batch.answer_mask = in("answer_mask");
@@ -89,9 +92,10 @@ Tensor matching(Result& result, const Case& c, const MplugModel& model, const Mp
 Result retrieval_losses(const Case& c) {
   const auto model = mplug_model<MplugRetriever>(c);
   MplugInputs in(c);
-  const MplugPairStates states =
-      mplug_contrast(*model, {in("image"), c.in("input_ids"), c.in("attention_mask"), c.in("idx")},
-                     {.alpha = c.params.at("alpha"), .momentum = c.param("momentum", model->architecture().momentum)});
+  MplugPairOptions options;
+  options.alpha = c.params.at("alpha");
+  options.momentum = c.param("momentum", model->architecture().momentum);
+  const MplugPairStates states = mplug_contrast(*model, {in("image"), c.in("input_ids"), c.in("attention_mask"), c.in("idx")}, options);
   Result result;
   const Tensor matched = matching(result, c, *model, states, c.in("idx"));
   in.finish(result, states.contrast.loss() + matched, *model);
@@ -102,13 +106,14 @@ Result retrieval_losses(const Case& c) {
 Result pretrain_losses(const Case& c) {
   const auto model = mplug_model<MplugPretrainer>(c);
   MplugInputs in(c);
-  const double alpha = c.params.at("alpha");
+  MplugPairOptions options;
+  options.alpha = c.params.at("alpha");
+  options.momentum = c.param("momentum", 0.995);
   model->clamp_temperature();
-  const MplugPairStates states =
-      mplug_contrast(*model, {in("image"), c.in("text_ids"), c.in("text_mask"), {}}, {.alpha = alpha, .momentum = c.param("momentum", 0.995)});
+  const MplugPairStates states = mplug_contrast(*model, {in("image"), c.in("text_ids"), c.in("text_mask"), {}}, options);
   Result result;
   const Tensor matched = matching(result, c, *model, states, {});
-  const Tensor masked = mplug_masked_loss(*model, states, c.in("mlm_input_ids"), c.in("mlm_labels"), alpha);
+  const Tensor masked = mplug_masked_loss(*model, states, c.in("mlm_input_ids"), c.in("mlm_labels"), options.alpha);
   const Tensor prefix = mplug_prefix_loss(*model, states.image, c.in("prefix_ids"), c.in("prefix_mask"), c.in("target_ids"), c.in("target_mask"));
   result.set("out.loss_mlm", masked);
   result.set("out.loss_prefix", prefix);

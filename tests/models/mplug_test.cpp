@@ -89,7 +89,10 @@ TEST(MplugDecoder, StepsGiveWhatAllPlacesAtOnceGive) {
   using namespace mplug_test;
   const auto model = testing::tiny_mplug("vqa");
   auto& answerer = dynamic_cast<MplugAnswerer&>(*model);
-  AnswerBatch batch{.pixels = pictures(2), .question = words(2, 4), .question_mask = at::tensor({1, 1, 1, 1, 1, 1, 0, 0}, at::kLong).view({2, 4})};
+  AnswerBatch batch;
+  batch.pixels = pictures(2);
+  batch.question = words(2, 4);
+  batch.question_mask = at::tensor({1, 1, 1, 1, 1, 1, 0, 0}, at::kLong).view({2, 4});
   batch.row = at::arange(2);
   batch.answer = words(2, 3);
   batch.answer_mask = at::ones({2, 3}, at::kLong);
