@@ -34,6 +34,13 @@ void check_layer(const char* what, int64_t layer, int64_t first, int64_t last) {
 
 }  // namespace grad_cam
 
+Tensor heat_of_words(Model& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t layer) {
+  const auto& aligner =
+      require<AlbefAligner>(model, "show where words are", "it has no matching head on layers of text that look at the picture; ALBEF has");
+  const auto& options = aligner.online().text_encoder->options();
+  return grad_cam_of_words(aligner, pixels, ids, mask, layer >= 0 ? layer : options.fusion_layer + (options.layers - options.fusion_layer) / 3);
+}
+
 Tensor grad_cam_of_words(const AlbefAligner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t layer) {
   const auto& options = model.online().text_encoder->options();
   grad_cam::check_layer("layer", layer, options.fusion_layer, options.layers);

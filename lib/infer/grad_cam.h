@@ -7,6 +7,10 @@
 
 namespace vlm {
 
+/// As grad_cam_of_words() for any model that can: [B, L, side, side]. layer -1: a third of the way through the layers that look at the
+/// picture, which is the released models' 8. Throws an Error such as "this clip model cannot show where words are: …".
+Tensor heat_of_words(Model& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t layer = -1);
+
 /// Through the matching head and the cross attention of layer `layer` (counted from the first layer of the text encoder; 8 in the
 /// released models). Heat of patches for each token: [B, L, side, side]; 0 for padding. pixels: [B, 3, S, S]; ids, mask: [B, L].
 Tensor grad_cam_of_words(const AlbefAligner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t layer = 8);

@@ -6,7 +6,6 @@
 
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
-#include "vlm/losses/latent_structure.h"
 #include "vlm/losses/masked_language_modeling.h"
 #include "vlm/train/feature_queue.h"
 #include "vlm/train/momentum.h"
@@ -71,28 +70,17 @@ void add_alignment(AlignmentStep& step) {
   step.losses.emplace_back("ita", sum / static_cast<double>(step.parts.size()));
 }
 
-void add_latent(AlignmentStep& step, const AlbefAligner& model, const Tensor& image, const Tensor& text, const Teacher& teacher,
-                const LatentWeights& weights) {
+/// What terms of a recipe may look at (train/alignment_terms.h).
+void name_features(AlignmentStep& step, const AlbefAligner& model, const Tensor& image, const Tensor& text, const Teacher& teacher) {
   const auto& f = step.features;
-  if (weights.separation > 0) {
-    if (!model.vision_proj_ind) fail("separating features needs a model with independent_features");
-    const auto of = [](const Linear& proj, const Tensor& states) { return normalize(proj.forward(states.select(1, 0))); };
-    Tensor image_aug, text_aug;
-    {
-      const at::NoGradGuard no_grad;
-      image_aug = of(*model.vision_proj_ind, teacher.image);
-      text_aug = of(*model.text_proj_ind, teacher.text);
-    }
-    const auto separation = feature_separation(f.image, f.text, of(*model.vision_proj_ind, image), of(*model.text_proj_ind, text), image_aug,
-                                               text_aug, model.temp, weights.uniformity_t);
-    step.losses.emplace_back("separation", weights.separation * separation.loss());
-  }
-  if (weights.bridge > 0) {
-    step.losses.emplace_back("bridge", weights.bridge * brownian_bridge(f.image, f.text, f.image_m, weights.bridge_time).loss());
-  }
-  if (weights.consistency > 0) {
-    step.losses.emplace_back("consistency", weights.consistency * geometric_consistency(f.image, f.text, f.image_m, f.text_m).loss());
-  }
+  step.named = {{"image", f.image}, {"text", f.text}, {"image_aug", f.image_m}, {"text_aug", f.text_m}};
+  if (!model.vision_proj_ind) return;
+  const auto project = [](const Linear& proj, const Tensor& states) { return normalize(proj.forward(states.select(1, 0))); };
+  step.named["image_ind"] = project(*model.vision_proj_ind, image);
+  step.named["text_ind"] = project(*model.text_proj_ind, text);
+  const at::NoGradGuard no_grad;
+  step.named["image_ind_aug"] = project(*model.vision_proj_ind, teacher.image);
+  step.named["text_ind_aug"] = project(*model.text_proj_ind, teacher.text);
 }
 
 }  // namespace alignment
@@ -129,11 +117,14 @@ AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, c
     const auto codes = codebook_loss(f.image, f.text, f.image_m, f.text_m, model.codebook, model.temp, options.codebook);
     step.losses.emplace_back("codebook", codes.loss());
   }
-  alignment::add_latent(step, model, image, text, teacher, options.latent);
+  alignment::name_features(step, model, image, text, teacher);
 
-  const auto all = [&](const Tensor& x) { return options.gather && x.defined() ? options.gather(x) : x; };
-  enqueue_features({model.image_queue, model.text_queue, model.idx_queue, model.queue_ptr}, all(f.image_m), all(f.text_m),
-                   model.idx_queue.defined() ? all(batch.idx) : Tensor());
+  const FeatureQueues queues = {model.image_queue, model.text_queue, model.idx_queue, model.queue_ptr};
+  if (options.communicator) {
+    enqueue_over_ranks(*options.communicator, queues, f.image_m, f.text_m, batch.idx);
+  } else {
+    enqueue_features(queues, f.image_m, f.text_m, batch.idx);
+  }
 
   if (batch.negative_image.defined()) {
     step.negatives = {negative_weights(across.i2t.similarity, batch.idx), negative_weights(across.t2i.similarity, batch.idx), batch.negative_image,

@@ -4,7 +4,7 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <functional>
+#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -14,6 +14,7 @@
 #include "vlm/losses/image_text_matching.h"
 #include "vlm/losses/local_mutual_information.h"
 #include "vlm/models/albef/albef.h"
+#include "vlm/train/communicator.h"
 
 namespace vlm {
 
@@ -26,14 +27,6 @@ enum class AlignmentMethod {
 /// "albef", "tcl" or "codis"; throws a usage error that lists them.
 AlignmentMethod alignment_method_named(const std::string& name);
 
-/// Weights of what else may shape the space (arXiv 2303.05952); 0: left out. Augmented features are those of the momentum networks.
-struct LatentWeights {
-  double separation = 0;   ///< needs a model with independent_features
-  double bridge = 0;
-  double consistency = 0;
-  double bridge_time = 0.25, uniformity_t = 2;
-};
-
 struct AlignmentOptions {
   AlignmentMethod method = AlignmentMethod::albef;
   double alpha = 0.4;                            ///< share of the momentum networks' targets, at this step
@@ -41,9 +34,7 @@ struct AlignmentOptions {
   LocalPooling pooling = LocalPooling::sqrt;     ///< TCL: of patches; fixed16 in fine-tuning
   bool clamp_temperature = true;                 ///< pre-training does, fine-tuning does not
   CodebookOptions codebook;                      ///< CODIS
-  LatentWeights latent;
-  /// Features of all ranks in their order, for the queues; empty: this process is alone.
-  std::function<Tensor(const Tensor&)> gather;
+  Communicator* communicator = nullptr;          ///< whose ranks' features go into the queues; none: this process is alone
 };
 
 struct AlignmentBatch {
@@ -58,11 +49,14 @@ struct AlignmentBatch {
 };
 
 struct AlignmentStep {
-  /// What is minimised: "ita", "itm", "mlm", and "codebook" or the latent terms where there are such. Their sum is the loss.
+  /// What is minimised: "ita", "itm", "mlm", and "codebook" of CODIS. Their sum is the loss.
   std::vector<std::pair<std::string, Tensor>> losses;
   /// What "ita" is the mean of: "i2t", "t2i", "i2i", "t2t", "i2i_local", "t2t_local".
   std::vector<std::pair<std::string, Tensor>> parts;
   QueueContrastFeatures features;     ///< of the batch; the queues are those after the step
+  /// The features as terms of a recipe call them (train/alignment_terms.h): image, text, _aug those of the momentum networks, _ind of a
+  /// model with independent_features.
+  std::map<std::string, Tensor> named;
   Tensor targets;                     ///< [B, B + Q]: hard
   MatchingNegatives negatives;
   Tensor match_logits;                ///< [3 B, 2]: pairs, texts with a wrong picture, pictures with a wrong text
