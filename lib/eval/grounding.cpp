@@ -1,8 +1,12 @@
 #include "vlm/eval/grounding.h"
 
+#include <ATen/ops/empty.h>
+#include <ATen/ops/upsample_bicubic2d.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <array>
+#include <cmath>
 
 #include "vlm/core/error.h"
 
@@ -70,6 +74,35 @@ GroundingAccuracy grounding_accuracy(const Tensor& predicted, const Tensor& targ
     out.iou.mutable_data_ptr<float>()[i] = got.iou;
     out.correct.mutable_data_ptr<float>()[i] = right ? 1 : 0;
     out.accuracy += right ? 1.0 / static_cast<double>(count) : 0;
+  }
+  return out;
+}
+
+BoxPick pick_box(const Tensor& map, const Tensor& boxes, int64_t height, int64_t width, double exponent) {
+  if (map.dim() != 2 || boxes.dim() != 2 || boxes.size(1) != 4 || height < 1 || width < 1) {
+    fail("a box is picked by a map [s, s'] among boxes [N, 4] of a picture: got ", map.sizes(), " and ", boxes.sizes(), " in ", width, " x ", height);
+  }
+  const std::array<int64_t, 2> size{height, width};
+  const Tensor heat = at::upsample_bicubic2d(map.detach().to(at::kFloat).cpu().unsqueeze(0).unsqueeze(0), size, /*align_corners=*/false)[0][0].contiguous();
+  const Tensor all = boxes.detach().to(at::kDouble).cpu().contiguous();
+  BoxPick out{at::empty({all.size(0)}), -1};
+  double best = 0;
+  for (int64_t n = 0; n < all.size(0); ++n) {
+    const double* box = all.const_data_ptr<double>() + 4 * n;
+    if (!(box[2] > 0 && box[3] > 0)) fail("box ", n, " is ", box[2], " x ", box[3], "; a box to pick has an area");
+    const auto range = [](double from, double extent, int64_t limit) {
+      return std::pair(std::clamp<int64_t>(static_cast<int64_t>(from), 0, limit), std::clamp<int64_t>(static_cast<int64_t>(from + extent), 0, limit));
+    };
+    const auto [x0, x1] = range(box[0], box[2], width);
+    const auto [y0, y1] = range(box[1], box[3], height);
+    double sum = 0;
+    for (int64_t y = y0; y < y1; ++y) {
+      const float* row = heat.const_data_ptr<float>() + y * width;
+      for (int64_t x = x0; x < x1; ++x) sum += row[x];
+    }
+    const double score = sum / std::pow(box[2] * box[3], exponent);
+    out.scores.mutable_data_ptr<float>()[n] = static_cast<float>(score);
+    if (score > best) best = score, out.best = n;
   }
   return out;
 }

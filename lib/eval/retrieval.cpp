@@ -37,13 +37,23 @@ double mean_of(const std::map<int64_t, double>& shares) {
 
 }  // namespace retrieval
 
-RetrievalRecall retrieval_recall(const Tensor& similarity, const std::vector<std::vector<int64_t>>& relevant, const std::vector<int64_t>& ks) {
-  const Tensor scores = similarity.detach().to(at::kFloat).cpu().contiguous();
-  if (scores.dim() != 2 || scores.size(0) != static_cast<int64_t>(relevant.size())) {
-    fail("retrieval: ", relevant.size(), " pictures, but similarities of shape ", similarity.sizes());
+namespace retrieval {
+
+/// Scores of one direction: that of candidate c for query q stands at data[q * query_stride + c * stride].
+struct Scores {
+  const float* data;
+  int64_t query_stride, stride;
+
+  int64_t best_rank(int64_t query, int64_t count, const std::vector<int64_t>& right) const {
+    return retrieval::best_rank(data + query * query_stride, count, stride, right);
   }
-  const int64_t images = scores.size(0), texts = scores.size(1);
-  const float* data = scores.const_data_ptr<float>();
+};
+
+Tensor plain(const Tensor& scores) { return scores.detach().to(at::kFloat).cpu().contiguous(); }
+
+RetrievalRecall recall(const Scores& of_images, const Scores& of_texts, int64_t texts, const std::vector<std::vector<int64_t>>& relevant,
+                       const std::vector<int64_t>& ks) {
+  const auto images = static_cast<int64_t>(relevant.size());
   std::vector<std::vector<int64_t>> owners(static_cast<size_t>(texts));
   RetrievalRecall out;
   for (int64_t i = 0; i < images; ++i) {
@@ -53,35 +63,72 @@ RetrievalRecall retrieval_recall(const Tensor& similarity, const std::vector<std
       if (text < 0 || text >= texts) fail("retrieval: picture ", i, " names text ", text, " of ", texts);
       owners[static_cast<size_t>(text)].push_back(i);
     }
-    out.image_ranks.push_back(retrieval::best_rank(data + i * texts, texts, 1, right));
+    out.image_ranks.push_back(of_images.best_rank(i, texts, right));
   }
   for (int64_t t = 0; t < texts; ++t) {
     const auto& right = owners[static_cast<size_t>(t)];
     if (right.empty()) fail("retrieval: text ", t, " has no picture");
-    out.text_ranks.push_back(retrieval::best_rank(data + t, images, texts, right));
+    out.text_ranks.push_back(of_texts.best_rank(t, images, right));
   }
   for (const int64_t k : ks) {
-    out.image_to_text[k] = retrieval::share_below(out.image_ranks, k);
-    out.text_to_image[k] = retrieval::share_below(out.text_ranks, k);
+    out.image_to_text[k] = share_below(out.image_ranks, k);
+    out.text_to_image[k] = share_below(out.text_ranks, k);
   }
-  out.image_to_text_mean = retrieval::mean_of(out.image_to_text);
-  out.text_to_image_mean = retrieval::mean_of(out.text_to_image);
+  out.image_to_text_mean = mean_of(out.image_to_text);
+  out.text_to_image_mean = mean_of(out.text_to_image);
   out.mean = (out.image_to_text_mean + out.text_to_image_mean) / 2;
   return out;
+}
+
+}  // namespace retrieval
+
+RetrievalRecall retrieval_recall(const Tensor& similarity, const std::vector<std::vector<int64_t>>& relevant, const std::vector<int64_t>& ks) {
+  if (similarity.dim() != 2 || similarity.size(0) != static_cast<int64_t>(relevant.size())) {
+    fail("retrieval: ", relevant.size(), " pictures, but similarities of shape ", similarity.sizes());
+  }
+  const Tensor scores = retrieval::plain(similarity);
+  const float* data = scores.const_data_ptr<float>();
+  const int64_t texts = scores.size(1);
+  return retrieval::recall({data, texts, 1}, {data, 1, texts}, texts, relevant, ks);
+}
+
+RetrievalRecall retrieval_recall(const Tensor& image_scores, const Tensor& text_scores, const std::vector<std::vector<int64_t>>& relevant,
+                                 const std::vector<int64_t>& ks) {
+  const auto images = static_cast<int64_t>(relevant.size());
+  if (image_scores.dim() != 2 || text_scores.dim() != 2 || image_scores.size(0) != images || text_scores.size(1) != images ||
+      image_scores.size(1) != text_scores.size(0)) {
+    fail("retrieval of ", images, " pictures takes scores [", images, ", texts] and [texts, ", images, "], not ", image_scores.sizes(), " and ",
+         text_scores.sizes());
+  }
+  const Tensor by_image = retrieval::plain(image_scores), by_text = retrieval::plain(text_scores);
+  return retrieval::recall({by_image.const_data_ptr<float>(), by_image.size(1), 1}, {by_text.const_data_ptr<float>(), images, 1},
+                           by_image.size(1), relevant, ks);
 }
 
 RetrievalRecall retrieval_recall(const Tensor& similarity, const Tensor& owner, const std::vector<int64_t>& ks) {
   if (similarity.dim() != 2 || owner.dim() != 1 || owner.size(0) != similarity.size(1)) {
     fail("retrieval: similarities ", similarity.sizes(), " do not fit the owners ", owner.sizes());
   }
-  std::vector<std::vector<int64_t>> relevant(static_cast<size_t>(similarity.size(0)));
+  return retrieval_recall(similarity, texts_of_pictures(owner, similarity.size(0)), ks);
+}
+
+std::vector<std::vector<int64_t>> texts_of_pictures(const Tensor& owner, int64_t images) {
+  std::vector<std::vector<int64_t>> relevant(static_cast<size_t>(images));
   const Tensor owners = owner.to(at::kLong).cpu().contiguous();
   for (int64_t t = 0; t < owners.size(0); ++t) {
     const int64_t image = owners.const_data_ptr<int64_t>()[t];
-    if (image < 0 || image >= similarity.size(0)) fail("retrieval: text ", t, " belongs to picture ", image, " of ", similarity.size(0));
+    if (image < 0 || image >= images) fail("retrieval: text ", t, " belongs to picture ", image, " of ", images);
     relevant[static_cast<size_t>(image)].push_back(t);
   }
-  return retrieval_recall(similarity, relevant, ks);
+  return relevant;
+}
+
+double median_rank(std::vector<int64_t> ranks) {
+  if (ranks.empty()) fail("retrieval: there are no ranks to take the median of");
+  std::sort(ranks.begin(), ranks.end());
+  const size_t half = ranks.size() / 2;
+  const auto upper = static_cast<double>(ranks[half]);
+  return 1 + (ranks.size() % 2 ? upper : (static_cast<double>(ranks[half - 1]) + upper) / 2);
 }
 
 PairMetrics pair_metrics(const Tensor& similarity, const std::vector<int64_t>& ks) {

@@ -28,6 +28,17 @@ RetrievalRecall retrieval_recall(const Tensor& similarity, const Tensor& owner, 
 RetrievalRecall retrieval_recall(const Tensor& similarity, const std::vector<std::vector<int64_t>>& relevant,
                                  const std::vector<int64_t>& ks = {1, 5, 10});
 
+/// The same where each direction has scores of its own, as re-ranking gives them (ALBEF, arXiv 2107.07651; specs: alignment, 3.5):
+/// image_scores: [images, texts], text_scores: [texts, images].
+RetrievalRecall retrieval_recall(const Tensor& image_scores, const Tensor& text_scores, const std::vector<std::vector<int64_t>>& relevant,
+                                 const std::vector<int64_t>& ks = {1, 5, 10});
+
+/// relevant of the function above out of owners [texts], the picture of each text.
+std::vector<std::vector<int64_t>> texts_of_pictures(const Tensor& owner, int64_t images);
+
+/// Median of ranks from 0, plus 1; of an even number the mean of the middle two.
+double median_rank(std::vector<int64_t> ranks);
+
 /// What open_clip reports of N pairs while it trains (specs: clip, 13).
 struct PairMetrics {
   double mean_rank = 0;    ///< from 1

@@ -82,6 +82,9 @@ void add_ofa_generation_operations(Operations& operations);
 void add_ofa_loss_operations(Operations& operations);
 void add_ofa_text_operations(Operations& operations);
 void add_ofa_train_operations(Operations& operations);
+void add_alignment_loss_operations(Operations& operations);
+void add_feature_loss_operations(Operations& operations);
+void add_alignment_train_operations(Operations& operations);
 /// All kinds that this build knows.
 const Operations& operations();
 

@@ -29,4 +29,12 @@ SequenceLoss scst_loss(const Tensor& logits, const Tensor& targets, const Tensor
   return label_smoothed_cross_entropy(logits, {targets, reward.detach(), {}}, plain);
 }
 
+Tensor scst_beam_loss(const Tensor& scores, const Tensor& lengths, const Tensor& rewards) {
+  if (scores.dim() != 2 || scores.sizes() != lengths.sizes() || scores.sizes() != rewards.sizes()) {
+    fail("scst_beam_loss takes scores, lengths and rewards [B, K] of one shape, not ", scores.sizes(), ", ", lengths.sizes(), " and ", rewards.sizes());
+  }
+  const Tensor constant = rewards.detach().to(scores.scalar_type());
+  return -(scores / lengths.to(scores.scalar_type()) * (constant - constant.mean(1, true))).mean();
+}
+
 }  // namespace vlm

@@ -74,6 +74,22 @@ std::string first_words(std::string text, int64_t max_words) {
 
 constexpr std::string_view albef_deleted = ",.'!?\"()*#:;~";
 
+std::string caption(const std::string& lowered, int64_t max_words) {
+  std::string out = without(lowered, albef_deleted);
+  dashes_to_spaces(out);
+  name_persons(out);
+  out = collapse_runs(out);
+  strip_newlines_and_spaces(out);
+  return first_words(std::move(out), max_words);
+}
+
+std::string question(const std::string& lowered, int64_t max_words) {
+  std::string out = without(lowered, albef_deleted);
+  dashes_to_spaces(out);
+  strip_end(out, ' ');
+  return first_words(std::move(out), max_words);
+}
+
 std::string ofa_text(std::string_view text, bool persons, int64_t max_words) {
   std::string out = lower(text);
   out.erase(0, std::min(out.find_first_not_of(",.!?*#:;~"), out.size()));
@@ -86,23 +102,13 @@ std::string ofa_text(std::string_view text, bool persons, int64_t max_words) {
 
 }  // namespace caption_cleaning
 
-std::string albef_caption(std::string_view text, int64_t max_words) {
-  namespace rules = caption_cleaning;
-  std::string out = rules::without(lower_simple(text), rules::albef_deleted);
-  rules::dashes_to_spaces(out);
-  rules::name_persons(out);
-  out = rules::collapse_runs(out);
-  rules::strip_newlines_and_spaces(out);
-  return rules::first_words(std::move(out), max_words);
-}
+std::string albef_caption(std::string_view text, int64_t max_words) { return caption_cleaning::caption(lower_simple(text), max_words); }
 
-std::string albef_question(std::string_view text, int64_t max_words) {
-  namespace rules = caption_cleaning;
-  std::string out = rules::without(lower_simple(text), rules::albef_deleted);
-  rules::dashes_to_spaces(out);
-  rules::strip_end(out, ' ');
-  return rules::first_words(std::move(out), max_words);
-}
+std::string albef_question(std::string_view text, int64_t max_words) { return caption_cleaning::question(lower_simple(text), max_words); }
+
+std::string mplug_caption(std::string_view text, int64_t max_words) { return caption_cleaning::caption(lower(text), max_words); }
+
+std::string mplug_question(std::string_view text, int64_t max_words) { return caption_cleaning::question(lower(text), max_words); }
 
 std::string ofa_caption(std::string_view text, int64_t max_words) {
   return caption_cleaning::ofa_text(text, true, max_words);

@@ -17,4 +17,10 @@ Autocast::~Autocast() {
   at::autocast::set_autocast_enabled(device_, false);
 }
 
+AutocastOff::AutocastOff(c10::DeviceType device) : device_(device), before_(at::autocast::is_autocast_enabled(device)) {
+  at::autocast::set_autocast_enabled(device_, false);
+}
+
+AutocastOff::~AutocastOff() { at::autocast::set_autocast_enabled(device_, before_); }
+
 }  // namespace vlm

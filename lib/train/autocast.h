@@ -20,4 +20,17 @@ class Autocast {
   bool on_;
 };
 
+/// No autocast in the scope of this object, in this thread: for losses, which are float32.
+class AutocastOff {
+ public:
+  explicit AutocastOff(c10::DeviceType device);
+  ~AutocastOff();
+  AutocastOff(const AutocastOff&) = delete;
+  AutocastOff& operator=(const AutocastOff&) = delete;
+
+ private:
+  c10::DeviceType device_;
+  bool before_;
+};
+
 }  // namespace vlm

@@ -14,19 +14,6 @@ namespace vlm {
 
 namespace contrast_over_ranks {
 
-/// Rows with the same ids get the same number.
-Tensor groups_of(const Tensor& ids) {
-  const Tensor rows = ids.cpu().contiguous();
-  const int64_t length = rows.size(1);
-  std::map<std::vector<int64_t>, int64_t> seen;
-  std::vector<int64_t> groups;
-  for (int64_t i = 0; i < rows.size(0); ++i) {
-    const int64_t* row = rows.const_data_ptr<int64_t>() + i * length;
-    groups.push_back(seen.emplace(std::vector<int64_t>(row, row + length), static_cast<int64_t>(seen.size())).first->second);
-  }
-  return at::tensor(groups, at::kLong).to(ids.device());
-}
-
 /// The texts of all ranks, this one's own where its place is. Ranks with fewer rows than others send rows of nothing along.
 std::vector<Tensor> ring(Communicator& communicator, const Tensor& text) {
   const int64_t ranks = communicator.size(), own = communicator.rank();
@@ -47,17 +34,29 @@ std::vector<Tensor> ring(Communicator& communicator, const Tensor& text) {
 
 }  // namespace contrast_over_ranks
 
+Tensor equal_row_groups(const Tensor& ids) {
+  const Tensor rows = ids.cpu().contiguous();
+  const int64_t length = rows.size(1);
+  std::map<std::vector<int64_t>, int64_t> seen;
+  std::vector<int64_t> groups;
+  for (int64_t i = 0; i < rows.size(0); ++i) {
+    const int64_t* row = rows.const_data_ptr<int64_t>() + i * length;
+    groups.push_back(seen.emplace(std::vector<int64_t>(row, row + length), static_cast<int64_t>(seen.size())).first->second);
+  }
+  return at::tensor(groups, at::kLong).to(ids.device());
+}
+
 Tensor contrastive_over_ranks(Communicator& communicator, const Tensor& image, const Tensor& text, const Tensor& logit_scale,
                               const Tensor& logit_bias, const Tensor& ids, const ContrastiveBlockOptions& options) {
   if (communicator.size() == 1) {
-    const Tensor groups = ids.defined() ? contrast_over_ranks::groups_of(ids) : Tensor();
+    const Tensor groups = ids.defined() ? equal_row_groups(ids) : Tensor();
     return contrastive_loss_in_blocks(image, text, image, text, logit_scale, logit_bias, 0, options, groups, groups);
   }
   std::vector<int64_t> rows;
   const Tensor all_image = gather_rows_with_grad(communicator, image, &rows);
   const Tensor all_text = gather_rows_with_grad(communicator, text);
   const int64_t first_row = std::accumulate(rows.begin(), rows.begin() + communicator.rank(), int64_t(0));
-  const Tensor groups = ids.defined() ? contrast_over_ranks::groups_of(communicator.all_gather_rows(ids)) : Tensor();
+  const Tensor groups = ids.defined() ? equal_row_groups(communicator.all_gather_rows(ids)) : Tensor();
   const Tensor own = groups.defined() ? groups.narrow(0, first_row, image.size(0)) : Tensor();
   return contrastive_loss_in_blocks(image, text, all_image, all_text, logit_scale, logit_bias, first_row, options, own, groups);
 }

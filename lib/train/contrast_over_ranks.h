@@ -10,6 +10,9 @@
 
 namespace vlm {
 
+/// [B]: rows of ids [B, L] that are equal get the same number.
+Tensor equal_row_groups(const Tensor& ids);
+
 /// contrastive_loss_in_blocks() of this rank's rows among those of all ranks, which may differ in rows. Weighed by rows, the
 /// mean over ranks is the loss of the whole batch, and so is its gradient.
 /// image, text: [B_r, E], unit length. ids: [B_r, L], int64: rows with equal ids, on whatever rank, are positives of each

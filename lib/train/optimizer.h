@@ -21,6 +21,7 @@ struct OptimizedParameter {
   std::string name;
   Tensor parameter;      ///< the leaf; its gradient is read when a step is made
   double lr_scale = 1;   ///< times the learning rate of the step
+  double step_scale = 1; ///< times this, too, as long as the schedule says so (Optimizer::scale_steps)
   double weight_decay = 0;
   int64_t begin = 0;     ///< [begin, end) of the flattened parameter …
   int64_t end = -1;      ///< … -1: all of it, in its own shape
@@ -41,6 +42,10 @@ class Optimizer {
   /// elements.
   virtual void load_state(const TensorMap& state) = 0;
   const std::vector<OptimizedParameter>& parameters() const { return parameters_; }
+  /// The step_scale of each parameter for the steps to come, by its lr_scale.
+  virtual void scale_steps(const std::function<double(double lr_scale)>& scale) {
+    for (auto& p : parameters_) p.step_scale = scale(p.lr_scale);
+  }
 
  protected:
   explicit Optimizer(std::vector<OptimizedParameter> parameters) : parameters_(std::move(parameters)) {}

@@ -75,6 +75,17 @@ bool takes_weight_decay(const std::string& name, int64_t dims) {
   return true;
 }
 
+bool takes_weight_decay(const std::string& style, const std::string& name, int64_t dims) {
+  const auto holds = [&](const char* part) { return name.find(part) != std::string::npos; };
+  if (style == "open_clip") return takes_weight_decay(name, dims);
+  if (style == "dims") return dims >= 2;
+  if (style == "all") return true;
+  if (style == "albef") return dims != 1 && !ends_with(name, ".bias");
+  if (style == "mplug") return !holds("bias") && (holds("visual_encoder") || !holds("LayerNorm.weight"));
+  const std::vector<std::string> known = {"open_clip", "dims", "all", "albef", "mplug"};
+  fail_usage("unknown decay_style '", style, "'", did_you_mean(style, known), "; there are: ", join(known, ", "));
+}
+
 bool matches_any(const std::vector<std::string>& patterns, const std::string& name) {
   return std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) { return glob_match(pattern, name); });
 }
@@ -139,9 +150,7 @@ double layer_scale(const LayerPlace& place, double layer_decay, double min_scale
 
 std::vector<OptimizedParameter> parameter_groups(const std::vector<NamedTensor>& parameters, const ParameterGroupOptions& options) {
   const std::string& style = options.decay_style;
-  if (style != "open_clip" && style != "dims" && style != "all") {
-    fail_usage("unknown decay_style '", style, "'", did_you_mean(style, {"open_clip", "dims", "all"}), "; there are: open_clip, dims, all");
-  }
+  takes_weight_decay(style, "", 2);  // an unknown style is refused even where nothing is trained
   if (!(options.weight_decay >= 0)) fail_usage("weight_decay is ", options.weight_decay, "; it must not be negative");
   if (!(options.layer_decay > 0)) fail_usage("layer_decay is ", options.layer_decay, "; it must be above 0");
   std::vector<std::string> names;
@@ -167,8 +176,7 @@ std::vector<OptimizedParameter> parameter_groups(const std::vector<NamedTensor>&
   std::vector<OptimizedParameter> out;
   for (const auto& [name, tensor] : parameters) {
     OptimizedParameter parameter{.name = name, .parameter = tensor};
-    const bool by_style = style == "all" || (style == "dims" ? tensor.dim() >= 2 : takes_weight_decay(name, tensor.dim()));
-    const bool decayed = by_style && !matches_any(options.no_decay, name);
+    const bool decayed = takes_weight_decay(style, name, tensor.dim()) && !matches_any(options.no_decay, name);
     parameter.weight_decay = decayed ? options.weight_decay : 0;
     if (by_layer) parameter.lr_scale = layer_scale(places.at(name), options.layer_decay, options.min_scale);
     for (const auto& [pattern, factor] : multipliers) {

@@ -24,7 +24,9 @@ struct ParameterGroupOptions {
   void fields(Fields& f) {
     f.field("weight_decay", weight_decay, "weight decay of the parameters that are decayed");
     f.field("decay_style", decay_style, "open_clip: tensors of two or more dimensions without bn, ln, bias or logit_scale in their name; "
-                                        "dims: all of two or more dimensions; all: every parameter, as fairseq does");
+                                        "dims: all of two or more dimensions; all: every parameter, as fairseq does; "
+                                        "albef: all but those of one dimension and names that end in .bias; mplug: all but names with bias, "
+                                        "and LayerNorm.weight outside visual_encoder");
     f.field("no_decay", no_decay, "names (patterns of * and ?) that are not decayed either");
     f.field("layer_decay", layer_decay, "a layer learns so many times as fast as the one above it; 1: all alike");
     f.field("layer_decay_style", layer_decay_style, "timm (a tower's last norm counts with its last block) or beit (with the head)");
@@ -35,6 +37,8 @@ struct ParameterGroupOptions {
 
 /// open_clip's rule: no decay for parameters of fewer than two dimensions, nor for names that hold bn, ln, bias or logit_scale.
 bool takes_weight_decay(const std::string& name, int64_t dims);
+/// The same by one of the styles of ParameterGroupOptions. Throws a usage error for one that does not exist.
+bool takes_weight_decay(const std::string& style, const std::string& name, int64_t dims);
 /// True if one of the patterns of `*` and `?` is the whole name.
 bool matches_any(const std::vector<std::string>& patterns, const std::string& name);
 

@@ -18,6 +18,7 @@ struct Curve {
   double base;
   int64_t total;
   int64_t warmup;
+  int64_t epoch;  ///< steps in one; 0: there are none
 
   double part(int64_t step) const {  // of the steps after warm-up, not limited
     return static_cast<double>(step - warmup) / static_cast<double>(std::max<int64_t>(1, total - warmup));
@@ -220,6 +221,22 @@ double ctp_cosine(const Curve& c, int64_t step) {
   return c.o.min_lr + (c.base - c.o.min_lr) * cosine(static_cast<double>(step) / static_cast<double>(std::max<int64_t>(1, c.total)));
 }
 
+// --- ALBEF ----------------------------------------------------------------------------------------------------------------------
+
+/// Warm-up takes place in the first epoch, of which the rest runs at the peak; from then on the rate changes with the epochs.
+double albef_cosine(const Curve& c, int64_t step) {
+  if (c.epoch < 1) fail_usage("schedule.style albef needs a data set with epochs: its rate falls from one to the next");
+  if (c.o.warmup_stair < 1) fail_usage("schedule.warmup_stair is ", c.o.warmup_stair, "; it must be at least 1");
+  const int64_t epoch = step / c.epoch, epochs = std::max<int64_t>(1, c.total / c.epoch);
+  if (epoch == 0) {
+    // The reference sets the rate after an iteration, so a stair's first step still has the one before.
+    const int64_t n = std::max<int64_t>(0, step - 1) / c.o.warmup_stair * c.o.warmup_stair;
+    return n < c.warmup ? linear_warmup(init_or(c, 0), c.base, n, c.warmup) : c.base;
+  }
+  if (epoch >= epochs) return c.o.min_lr;
+  return c.o.min_lr + (c.base - c.o.min_lr) * cosine(static_cast<double>(epoch) / static_cast<double>(epochs));
+}
+
 using Rate = double (*)(const Curve&, int64_t);
 
 const std::map<std::string, std::map<std::string, Rate>>& styles() {
@@ -232,6 +249,7 @@ const std::map<std::string, std::map<std::string, Rate>>& styles() {
                       {"rsqrt", big_vision_rsqrt}, {"stair", big_vision_stair}}},
       {"hf", {{"cosine", hf_cosine}, {"linear", hf_linear}, {"polynomial", hf_polynomial}}},
       {"ctp", {{"cosine", ctp_cosine}}},
+      {"albef", {{"cosine", albef_cosine}}},
   };
   return table;
 }
@@ -257,7 +275,7 @@ Curve curve(const ScheduleOptions& options, double base_lr, int64_t total_steps,
     total_steps /= steps_per_epoch;
   }
   const int64_t warmup = options.warmup_ratio > 0 ? static_cast<int64_t>(options.warmup_ratio * static_cast<double>(total_steps)) : options.warmup_steps;
-  return {options, base_lr, total_steps, warmup};
+  return {options, base_lr, total_steps, warmup, steps_per_epoch};
 }
 
 }  // namespace schedule
@@ -267,6 +285,8 @@ double learning_rate(const ScheduleOptions& options, double base_lr, int64_t ste
                                    options.style + " schedule");
   return rate(schedule::curve(options, base_lr, total_steps, steps_per_epoch), options.in_epochs ? step / std::max<int64_t>(1, steps_per_epoch) : step);
 }
+
+bool has_own_rates(const ScheduleOptions& options) { return options.style == "albef"; }
 
 double initial_learning_rate(const ScheduleOptions& options, double base_lr, int64_t total_steps, int64_t steps_per_epoch) {
   const double first = options.style == "fairseq" ? 0 : learning_rate(options, base_lr, 0, total_steps, steps_per_epoch);

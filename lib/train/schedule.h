@@ -1,5 +1,5 @@
 #pragma once
-/// Learning rates over optimiser steps (specs: clip, 14; efficiency, 9). The schedules of six code bases, under one set of
+/// Learning rates over optimiser steps (specs: clip, 14; efficiency, 9; alignment, 4; mplug, 4). The schedules of seven code bases, under one set of
 /// keys; `base_lr` is the peak (fairseq's triangular: the lowest value).
 ///
 ///   style        names                                                     warm-up
@@ -10,6 +10,8 @@
 ///   big_vision   cosine, linear, polynomial, rsqrt, stair                  the curve times min(1, k / w)
 ///   hf           cosine, linear, polynomial                                base k / w
 ///   ctp          cosine                                                    none
+///   albef        cosine                                                    warmup_init_lr to base, in stairs of warmup_stair
+///                                                                          steps within the first epoch; the curve falls by epochs
 ///
 /// k: the step from 0 (fairseq and timm: the updates that were made before), w: steps of warm-up.
 
@@ -50,15 +52,16 @@ struct ScheduleOptions {
   double shift = 0;              ///< big_vision rsqrt: added to the steps
   std::vector<int64_t> steps = {};    ///< big_vision stair: where the rate changes …
   std::vector<double> mults = {};     ///< … to base times these
+  int64_t warmup_stair = 100;    ///< albef: steps over which warm-up holds a rate
   bool in_epochs = false;        ///< timm: warmup_steps and period count epochs, and the rate is constant in each
 
   void fields(Fields& f) {
-    f.field("style", style, "open_clip, fairseq, timm, big_vision, hf or ctp");
+    f.field("style", style, "open_clip, fairseq, timm, big_vision, hf, ctp or albef (ALBEF, TCL, mPLUG)");
     f.field("name", name, "cosine; open_clip: const, const-cooldown; fairseq: polynomial_decay, inverse_sqrt, tri_stage, triangular, "
                           "step; timm: poly, step; big_vision: linear, polynomial, rsqrt, stair; hf: linear, polynomial");
     f.field("warmup_steps", warmup_steps, "steps over which the rate grows linearly");
     f.field("warmup_ratio", warmup_ratio, "the same as a part of all steps");
-    f.field("warmup_init_lr", warmup_init_lr, "fairseq, timm: where warm-up begins; -1: as the style has it");
+    f.field("warmup_init_lr", warmup_init_lr, "fairseq, timm, albef: where warm-up begins; -1: as the style has it");
     f.field("warmup_prefix", warmup_prefix, "timm: true: the curve begins after warm-up; auto: true for step only");
     f.field("min_lr", min_lr, "where the curve ends");
     f.field("max_lr", max_lr, "triangular: highest value (the lowest is the learning rate)");
@@ -82,14 +85,19 @@ struct ScheduleOptions {
     f.field("shift", shift, "rsqrt: added to the steps");
     f.field("steps", steps, "stair: where the rate changes");
     f.field("mults", mults, "stair: to how many times the peak");
+    f.field("warmup_stair", warmup_stair, "albef: the rate grows every so many steps, of the first epoch");
     f.field("in_epochs", in_epochs, "timm: warmup_steps and period count epochs, in each of which the rate is constant");
   }
 };
 
 /// The rate for optimiser step `step` (from 0) of `total_steps`. It depends on nothing else, so that any step of a run can be
-/// begun at. `steps_per_epoch` is needed for `in_epochs` alone. Throws a usage error for an unknown style or name, and for
+/// begun at. `steps_per_epoch` is needed for `in_epochs` and style albef alone. Throws a usage error for an unknown style or name, and for
 /// numbers that make no curve.
 double learning_rate(const ScheduleOptions& options, double base_lr, int64_t step, int64_t total_steps, int64_t steps_per_epoch = 0);
+
+/// True if a parameter with a learning rate of its own follows the curve of that rate, from the same warmup_init_lr and to the same
+/// min_lr as the others (albef), and not the common curve times a factor.
+bool has_own_rates(const ScheduleOptions& options);
 
 /// What fairseq's and timm's optimisers hold before their schedule is asked for the first time; of the others, the rate of step 0.
 double initial_learning_rate(const ScheduleOptions& options, double base_lr, int64_t total_steps, int64_t steps_per_epoch = 0);

@@ -46,6 +46,7 @@ class Sharded : public Optimizer {
     own_->step(lr);
     send_round();
   }
+  void scale_steps(const std::function<double(double)>& scale) override { own_->scale_steps(scale); }
   bool elementwise() const override { return own_->elementwise(); }
   TensorMap state() const override { return own_->state(); }
   void load_state(const TensorMap& state) override { own_->load_state(state); }

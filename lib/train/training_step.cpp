@@ -237,6 +237,12 @@ StepResult TrainingStep::run(const std::vector<StepBatch>& batches, const Traini
     result.keys = training_step::some_keys(batches, usable);
     return result;
   }
+  if (has_own_rates(recipe_.train.schedule)) {
+    optimizer_->scale_steps([&](double lr_scale) {
+      const double rate = learning_rate(recipe_.train.schedule, recipe_.train.lr * lr_scale, step, total_steps, data.steps_per_epoch());
+      return result.lr * lr_scale != 0 ? rate / (result.lr * lr_scale) : 1;
+    });
+  }
   optimizer_->step(result.lr);
   setup_.model->after_step();
   if (ema_) ema_->update(step, total_steps);

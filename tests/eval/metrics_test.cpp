@@ -192,4 +192,32 @@ TEST(PairMetrics, TheMedianOfAnEvenNumberIsTheLowerWholeRank) {
   EXPECT_EQ(metrics.recall.at(1), 0.5);
 }
 
+TEST(Retrieval, DirectionsWithScoresOfTheirOwnAreRankedByThem) {
+  const Tensor similarity = at::tensor({0.9, 0.1, 0.3, 0.2, 0.8, 0.4}, at::kDouble).view({2, 3});
+  const Tensor owner = at::tensor({0, 1, 1}, at::kLong);
+  const auto relevant = texts_of_pictures(owner, 2);
+  const auto one = retrieval_recall(similarity, owner), two = retrieval_recall(similarity, similarity.t(), relevant);
+  EXPECT_EQ(one.image_ranks, two.image_ranks);
+  EXPECT_EQ(one.text_ranks, two.text_ranks);
+  const auto other = retrieval_recall(similarity, -similarity.t(), relevant);
+  EXPECT_EQ(other.image_ranks, one.image_ranks);
+  EXPECT_EQ(other.text_ranks, (std::vector<int64_t>{1, 1, 1}));
+  EXPECT_THROW(retrieval_recall(similarity, similarity, relevant), Error);
+  EXPECT_THROW(texts_of_pictures(owner, 1), Error);
+  EXPECT_DOUBLE_EQ(median_rank({4, 0, 1}), 2);
+  EXPECT_DOUBLE_EQ(median_rank({4, 0, 1, 2}), 2.5);
+}
+
+TEST(Grounding, PicksTheBoxWithTheMostHeatForItsSize) {
+  // A picture of the map's own size: nothing is interpolated.
+  const Tensor map = at::tensor({0., 0., 0., 0., 0., 4., 4., 0., 0., 0., 0., 1.}, at::kDouble).view({3, 4});
+  const Tensor boxes = at::tensor({0., 0., 4., 3., 1., 1., 2., 1., 1., 1., 2., 1., 3., 2., 1., 1.}, at::kDouble).view({4, 4});
+  const auto pick = pick_box(map, boxes, 3, 4);
+  EXPECT_NEAR(pick.scores[0].item<double>(), 9 / std::sqrt(12.0), 1e-5);
+  EXPECT_NEAR(pick.scores[1].item<double>(), 8 / std::sqrt(2.0), 1e-5);
+  EXPECT_EQ(pick.best, 1);  // the first of two equal ones
+  EXPECT_EQ(pick_box(-map, boxes, 3, 4).best, -1);
+  EXPECT_THROW(pick_box(map, at::tensor({0., 0., 0., 3.}).view({1, 4}), 3, 4), Error);
+}
+
 }  // namespace vlm

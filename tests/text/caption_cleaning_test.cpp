@@ -36,4 +36,11 @@ TEST(CaptionCleaning, LowersCharactersOneByOne) {
   EXPECT_EQ(ofa_target_caption("\xc3\x84"), "\xc3\x84");
 }
 
+TEST(CaptionCleaning, MplugLowersWholeStringsWhereAlbefLowersLetters) {
+  EXPECT_EQ(mplug_caption("A-B, c!"), albef_caption("A-B, c!"));
+  EXPECT_EQ(mplug_question("  A - b? "), albef_question("  A - b? "));
+  EXPECT_EQ(mplug_caption("\u039F\u03A3 \u03A3"), "\u03BF\u03C2 \u03C3");
+  EXPECT_EQ(albef_caption("\u039F\u03A3 \u03A3"), "\u03BF\u03C3 \u03C3");
+}
+
 }  // namespace vlm

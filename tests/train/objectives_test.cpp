@@ -160,6 +160,8 @@ TEST(Objectives, OfPairsGiveOneProcessLossAndGradientOverAnyNumberOfRanks) {
     const char *name, *family;
     std::string config, options;
   } cases[] = {{"clip", "clip", objectives_test::tiny_towers, "{block_rows: 2, merge_equal_texts: true, label_smoothing: 0.1}"},
+               {"clip", "clip", objectives_test::tiny_towers, "{contrastive_weight: 0.5, terms: {decoupled: 1, cyclic_consistency: 0.25}}"},
+               {"clip", "clip", objectives_test::tiny_towers, "{contrastive_weight: 0, terms: {supervised_contrast: {temperature: 0.3}}}"},
                {"siglip", "siglip", objectives_test::tiny_towers, "{chunk_rows: 2}"},
                {"siglip", "siglip", objectives_test::tiny_towers, "{exchange: gather}"},
                {"coca", "coca", testing::tiny_coca, "{block_rows: 2}"}};
@@ -169,6 +171,19 @@ TEST(Objectives, OfPairsGiveOneProcessLossAndGradientOverAnyNumberOfRanks) {
       objectives_test::expect_equal(objectives_test::step(c.name, c.family, c.config, c.options, rows, 16), whole, c.name);
     }
   }
+}
+
+TEST(ClipObjective, TermsOnAugmentedFeaturesLearnAndWhatTheModelLacksIsSaid) {
+  const auto communicator = make_single_communicator();
+  const auto model = make("clip", objectives_test::tiny_towers);
+  const auto objective = objectives().get("clip")({*model, objectives_test::pieces(), *communicator},
+                                                  options("{terms: {latent_contrast: 1, brownian_bridge: 1, geometric_consistency: 0.25}}"));
+  const auto terms = objective->losses(batch_of(*objective, 0, 4, 16));
+  ASSERT_EQ(terms.size(), 4u);
+  const auto [before, after] = objectives_test::learn(*model, *objective, batch_of(*objective, 0, 4, 16), 30, 0.1);
+  EXPECT_LT(after, before);
+  EXPECT_THROW(objectives().get("clip")({*model, objectives_test::pieces(), *communicator}, options("{terms: {separation: 1}}")), Error);
+  EXPECT_THROW(objectives().get("clip")({*model, objectives_test::pieces(), *communicator}, options("{contrastive_weight: 0}")), Error);
 }
 
 TEST(Objectives, GradCacheChangesNoGradient) {

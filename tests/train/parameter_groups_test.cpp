@@ -134,4 +134,16 @@ TEST(Zero1, WholeTensorsGoToTheRankWithTheLeast) {
   EXPECT_EQ(assign_whole({2, 2, 2}, 4), (std::vector<int64_t>{0, 1, 2}));
 }
 
+TEST(ParameterGroups, AlbefDecaysAllButVectorsAndBiasesAndMplugGoesByNames) {
+  EXPECT_TRUE(takes_weight_decay("albef", "temp", 0));
+  EXPECT_TRUE(takes_weight_decay("albef", "visual_encoder.pos_embed", 3));
+  EXPECT_FALSE(takes_weight_decay("albef", "visual_encoder.norm.weight", 1));
+  EXPECT_FALSE(takes_weight_decay("albef", "x.bias", 2));
+  EXPECT_TRUE(takes_weight_decay("mplug", "visual_encoder.visual.ln_pre.weight", 1));
+  EXPECT_TRUE(takes_weight_decay("mplug", "visn_layer_norm.weight", 1));
+  EXPECT_FALSE(takes_weight_decay("mplug", "text_encoder.embeddings.LayerNorm.weight", 1));
+  EXPECT_FALSE(takes_weight_decay("mplug", "visual_encoder.visual.attn.in_proj_bias", 1));
+  EXPECT_THROW(takes_weight_decay("albert", "x", 1), Error);
+}
+
 }  // namespace vlm

@@ -152,4 +152,21 @@ TEST(Schedule, EveryCurveStaysFiniteForAnyStepOfShortRuns) {
   }
 }
 
+TEST(Schedule, AlbefsWarmUpClimbsStairsWithinTheFirstEpochAndThenFallsByEpochs) {
+  const ScheduleOptions o{.style = "albef", .warmup_steps = 200, .warmup_init_lr = 1, .min_lr = 0.5};
+  const auto rate = [&](int64_t step) { return learning_rate(o, 3, step, 4 * 1000, 1000); };
+  EXPECT_DOUBLE_EQ(rate(0), 1);
+  EXPECT_DOUBLE_EQ(rate(100), 1);   // the rate is set after an iteration
+  EXPECT_DOUBLE_EQ(rate(101), 2);
+  EXPECT_DOUBLE_EQ(rate(200), 2);
+  EXPECT_DOUBLE_EQ(rate(201), 3);
+  EXPECT_DOUBLE_EQ(rate(999), 3);   // the rest of the epoch runs at the peak
+  EXPECT_NEAR(rate(2000), 0.5 + 2.5 / 2, 1e-12);
+  EXPECT_DOUBLE_EQ(rate(2000), rate(2999));
+  EXPECT_DOUBLE_EQ(rate(4000), 0.5);
+  EXPECT_NE(refusal(o).find("epochs"), std::string::npos);
+  EXPECT_TRUE(has_own_rates(o));
+  EXPECT_FALSE(has_own_rates({}));
+}
+
 }  // namespace vlm

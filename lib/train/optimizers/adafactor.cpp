@@ -120,7 +120,7 @@ class FairseqForm : public Adafactor {
 
   void step(double lr) override {
     if (compounding_ && !std::isnan(lr)) {
-      for (size_t i = 0; i < parameters_.size(); ++i) (*group_rates_)[i].fill_(lr * parameters_[i].lr_scale);
+      for (size_t i = 0; i < parameters_.size(); ++i) (*group_rates_)[i].fill_(lr * parameters_[i].lr_scale * parameters_[i].step_scale);
     }
     for_each_update(lr, [&](const Update& update) {
       const double t = next_step_of(update);

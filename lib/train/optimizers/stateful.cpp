@@ -66,7 +66,7 @@ StatefulOptimizer::Update StatefulOptimizer::open(size_t index, double lr) const
   const auto& p = parameters_[index];
   const auto type = stateful::working_type(p.parameter);
   const Tensor gradient = stretch_of(p, p.parameter.grad().contiguous()).to(type);
-  return {index, lr * p.lr_scale, p.weight_decay, stretch_of(p, p.parameter.detach()).to(type), gradient};
+  return {index, lr * p.lr_scale * p.step_scale, p.weight_decay, stretch_of(p, p.parameter.detach()).to(type), gradient};
 }
 
 void StatefulOptimizer::close(const Update& update) const {

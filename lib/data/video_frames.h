@@ -1,0 +1,22 @@
+#pragma once
+/// Which frames of a video are looked at, and how they become a model's input, as mPLUG does it (specs: mplug, 3.7).
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <vector>
+
+namespace vlm {
+
+using at::Tensor;
+
+/// 0, d, 2 d, … with d = floor(length / count), so the end is looked at less; all 0 where there are fewer frames than wanted.
+/// length, count: at least 1.
+std::vector<int64_t> frame_indices(int64_t length, int64_t count);
+
+/// frames: [T, 3, h, w], any type. If the clip has a value above 1 it is divided by 255; then (x - mean) / std of each channel. Returns
+/// float32. mean, std: three numbers; those of CLIP by default (data/transforms.h).
+Tensor normalize_frames(const Tensor& frames);
+Tensor normalize_frames(const Tensor& frames, const std::vector<double>& mean, const std::vector<double>& std);
+
+}  // namespace vlm
