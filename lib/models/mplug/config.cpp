@@ -84,7 +84,7 @@ VisionConfig MplugConfig::clip() const {
 
 BertOptions MplugConfig::bert(int64_t layers, bool cross_attention) const {
   return {.vocab_size = vocab_size, .width = hidden_size, .intermediate = intermediate, .layers = layers, .heads = heads, .positions = positions,
-          .encoder_width = hidden_size, .cross_attention = cross_attention, .eps = eps, .token_types = token_types, .padding = pad,
+          .encoder_width = hidden_size, .cross_attention = cross_attention, .eps = eps, .init_std = initializer_range, .token_types = token_types, .padding = pad,
           .hidden_dropout = hidden_dropout, .attention_dropout = attention_dropout, .self_mask = -10000};
 }
 
