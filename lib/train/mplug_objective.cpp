@@ -24,7 +24,7 @@ PairTokens tokens_of(const MplugConfig& c) { return {.cls = c.cls, .sep = c.sep,
 }  // namespace mplug_objective
 
 std::pair<std::string, std::string> split_for_prefix(const std::string& caption, SplitMix64& random) {
-  const std::vector<std::string> words = split(strip(caption), ' ');
+  const std::vector<std::string> words = split(caption, " ");
   const size_t cut = words.empty() ? 0 : static_cast<size_t>(random.below(words.size()));
   const auto middle = words.begin() + static_cast<std::ptrdiff_t>(cut);
   return {join(std::vector<std::string>(words.begin(), middle), " "), join(std::vector<std::string>(middle, words.end()), " ")};
