@@ -1,5 +1,6 @@
 #include "picture_input.h"
 
+#include "command.h"
 #include "data_command.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
