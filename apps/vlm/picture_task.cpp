@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 
+#include "command.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/progress.h"

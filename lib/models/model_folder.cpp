@@ -74,7 +74,9 @@ const Registry<Factory>& families() {
       return make_albef(AlbefConfig::from_json(config.to_json().dump(), "the recipe's model"));
     });
     out.add("mplug", [](const Config& config) -> std::unique_ptr<Model> {
-      return make_mplug(MplugConfig::from_json(config.to_json().dump(), "the recipe's model"), {});
+      const auto json = config.to_json();
+      MplugConfig::check_keys(json);
+      return make_mplug(MplugConfig::from_json(json.dump(), "the recipe's model"), {});
     });
     out.add("ofa", [](const Config& config) -> std::unique_ptr<Model> {
       const auto json = config.to_json();

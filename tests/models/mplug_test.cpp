@@ -111,6 +111,14 @@ TEST(MplugDecoder, PaddingOfAQuestionChangesNothing) {
   EXPECT_TRUE(at::allclose(answerer.begin_answer(pixels, padded, mask)->step(begin), plain, 1e-4, 1e-5));
 }
 
+TEST(MplugRecipe, MisspeltKeyIsRefusedWithItsNeighbour) {
+  using namespace mplug_test;
+  auto json = testing::tiny_mplug_config("vqa");
+  EXPECT_NE(make_model("mplug", Config::parse(json.dump(), "test"), 1), nullptr);
+  json["bert_config"]["stride_layers"] = 2;
+  EXPECT_NE(error_of([&] { make_model("mplug", Config::parse(json.dump(), "test"), 1); }).find("stride_layer'"), std::string::npos);
+}
+
 TEST(MplugFolder, OpensAgainAsTheModelThatWasSaved) {
   using namespace mplug_test;
   for (const char* task : {"caption", "vqa", "retrieval", "pretrain", "grounding", "entailment", "nlvr2"}) {

@@ -65,6 +65,8 @@ struct MplugConfig {
   /// What the shapes of a bare checkpoint say; the rest as released: the base model has a connected layer, the large one none.
   static MplugConfig from_weights(const TensorMap& weights);
   nlohmann::ordered_json to_json() const;
+  /// Throws a usage error for a key, or a key of bert_config, that no configuration of mPLUG has: for those that people write.
+  static void check_keys(const nlohmann::ordered_json& config);
 };
 
 }  // namespace vlm

@@ -15,7 +15,7 @@
 namespace vlm {
 
 /// What all of them have in common: the networks of the task, and their slow copies where the configuration says `distill`.
-class MplugModel : public torch::nn::Module, public Model, public PictureModel, public MomentumTaught {
+class MplugModel : public torch::nn::Module, public Model, public PictureModel, public VideoModel, public MomentumTaught {
  public:
   std::string family() const override { return "mplug"; }
   std::vector<NamedTensor> state() const override { return module_state(*this); }
@@ -61,7 +61,7 @@ class MplugModel : public torch::nn::Module, public Model, public PictureModel, 
 };
 
 /// Describes pictures and videos; the decoder looks at the image states alone.
-class MplugCaptioner : public MplugModel, public Captioner, public CaptionTrainable, public VideoModel {
+class MplugCaptioner : public MplugModel, public Captioner, public CaptionTrainable {
  public:
   explicit MplugCaptioner(const MplugConfig& config) : MplugCaptioner(config, MplugTask::caption) {}
   std::unique_ptr<DecoderState> begin_caption(const Tensor& pixels) override { return networks.text_decoder->begin(encode_image(pixels)); }
