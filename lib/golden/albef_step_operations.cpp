@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/repeat_interleave.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/InferenceMode.h>
 
@@ -95,7 +96,7 @@ Result vqa_loss(const Case& c) {
   batch.pixels = c.in("image");
   batch.question = c.in("question_ids");
   batch.question_mask = c.in("question_mask");
-  batch.row = counts.repeat_interleave();
+  batch.row = at::repeat_interleave(counts);
   batch.answer = c.in("answer_ids");
   batch.answer_mask = c.in("answer_mask");
   return finish(c, answer_step(*model, batch, c.in("weights"), task_options(c, *model)), *model);
