@@ -42,10 +42,10 @@ QueueContrastDirection direction(const Tensor& anchor, const Tensor& teacher, co
                                  double alpha) {
   QueueContrastDirection out;
   out.similarity = at::matmul(anchor, columns) / temp;
-  out.targets = hard;
+  out.targets = out.similarity.scalar_type() == at::kDouble ? hard.to(at::kDouble) : hard;
   if (alpha > 0) {
     const Tensor soft = at::softmax(at::matmul(teacher.detach(), columns) / temp.detach(), 1);
-    out.targets = alpha * soft + (1 - alpha) * hard;
+    out.targets = alpha * soft + (1 - alpha) * out.targets;
   }
   out.loss = -(out.targets * at::log_softmax(out.similarity, 1)).sum(1).mean();
   return out;

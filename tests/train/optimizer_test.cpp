@@ -341,4 +341,20 @@ TEST(Optimizer, AShareIsUpdatedAsTheWholeButForTheLastBitAtItsEnds) {
   }
 }
 
+TEST(Optimizers, ScaledStepsFollowARateOfTheirOwn) {
+  for (const std::string name : {"sgd", "adamw"}) {
+    const Tensor scaled = optimizer_test::leaf(at::ones({2, 2})), own = optimizer_test::leaf(at::ones({2, 2}));
+    const auto by_scale = make_optimizer({{.name = "w", .parameter = scaled, .lr_scale = 0.5, .weight_decay = 0.1}}, optimizer_test::options(name));
+    const auto alone = make_optimizer({{.name = "w", .parameter = own, .weight_decay = 0.1}}, optimizer_test::options(name));
+    for (int t = 0; t < 3; ++t) {
+      Tensor(scaled).mutable_grad() = optimizer_test::gradient(scaled, t);
+      Tensor(own).mutable_grad() = optimizer_test::gradient(own, t);
+      by_scale->scale_steps([](double lr_scale) { return lr_scale == 0.5 ? 3.0 : 1.0; });
+      by_scale->step(0.1);
+      alone->step(0.15);
+    }
+    EXPECT_TRUE(at::allclose(scaled, own, 1e-6, 1e-7)) << name;
+  }
+}
+
 }  // namespace vlm
