@@ -19,6 +19,9 @@ AlbefModel::AlbefModel(const AlbefConfig& config, AlbefTask task) : config_(conf
 }
 
 void AlbefModel::add_text_encoder() {
+  if (config_.text.encoder_width != config_.vision.width) {
+    fail("ALBEF's bert_config.encoder_width (", config_.text.encoder_width, ") must be vision_width (", config_.vision.width, ")");
+  }
   if (config_.task != AlbefTask::pretrain) {
     std::tie(online_.text_encoder, momentum_.text_encoder) = add<BertModel>("text_encoder", config_.encoder_options());
     return;

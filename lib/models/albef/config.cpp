@@ -120,9 +120,6 @@ AlbefConfig AlbefConfig::from_json(const std::string& json, const std::string& n
   c.text = albef_config::text_options(root.part("bert_config"));
   c.text.self_mask = self_mask;
   c.text.cross_mask = cross_mask;
-  if (c.text.encoder_width != c.vision.width) {
-    fail(name, ": bert_config's encoder_width (", c.text.encoder_width, ") must be vision_width (", c.vision.width, ")");
-  }
   c.decoder_layers = root.size("decoder_layers", c.decoder_layers);
   c.two_picture_layers = root.size("two_picture_layers", c.two_picture_layers);
   c.embed_dim = root.size("embed_dim", 256);
