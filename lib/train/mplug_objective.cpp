@@ -97,7 +97,7 @@ std::vector<LossTerm> MplugObjective::losses(const Batch& batch) {
   masking.vocab_size = config.vocab_size;
   masking.exclude = {config.pad, config.cls};
   const MaskedTokens masked = mask_tokens(texts.ids.cpu(), masking, random);
-  const double labels = static_cast<double>(masked.labels.ne(masking.ignore).sum().item<int64_t>());
+  const double labels = std::max(1.0, static_cast<double>(masked.labels.ne(masking.ignore).sum().item<int64_t>()));
   out.push_back({"mlm", mplug_masked_loss(*pretrainer_, states, masked.input_ids.to(device), masked.labels.to(device), pairs.alpha), labels});
 
   const GenerationTokens tokens = pretrainer_->generation_tokens();
