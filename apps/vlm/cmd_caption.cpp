@@ -35,9 +35,10 @@ void run(Options options) {
 void add_caption(CLI::App& app) {
   auto options = std::make_shared<caption::Options>();
   options->task.label = "captions";
-  CLI::App* command = add_command(app, "caption", "Describe pictures in a sentence (OFA, BLIP, CoCa)", "vlm caption --model blip-image-captioning-base photo.jpg",
+  CLI::App* command = add_command(app, "caption", "Describe pictures in a sentence (OFA, BLIP, mPLUG, CoCa)", "vlm caption --model blip-image-captioning-base photo.jpg",
                                   [options] { caption::run(*options); });
   options->task.add_to(*command, "Pictures, folders, patterns, or @FILE with one picture a line");
+  options->task.add_frames_to(*command);
   command->add_option("--prompt", options->caption.prompt, "What every caption begins with");
   command->add_option("--coca-beam", options->coca_beam, "legacy: CoCa's own search of open_clip 3.x")->capture_default_str()->check(CLI::IsMember({"default", "legacy"}));
   options->generate.add_to(*command, {3, 30}, {5, 16});

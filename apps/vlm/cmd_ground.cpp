@@ -6,7 +6,7 @@
 #include "vlm/core/error.h"
 #include "vlm/data/draw_box.h"
 #include "vlm/data/image_encode.h"
-#include "vlm/infer/instruction_tasks.h"
+#include "vlm/infer/ground_texts.h"
 #include "vlm/infer/text_pipeline.h"
 #include "vlm/io/atomic_file.h"
 
@@ -48,13 +48,13 @@ void run(Options options) {
     fail_usage("--draw ", options.draw, ": there are ", files.size(), " pictures, so name a folder that is there; each picture goes into a file of its own name");
   }
   const TextPipeline pipeline = task.model.load_text();
-  const InstructionPipeline& model = with_context(task.model.model, [&]() -> const InstructionPipeline& { return pipeline.instructions("ground texts"); });
+  with_context(task.model.model, [&] { must_ground(pipeline); });
   std::vector<std::string> drawn;
   task.run(pipeline, files, [&](const PictureBatch& batch) {
     std::vector<std::vector<Corners>> boxes(batch.names.size());
     auto results = for_each_text(batch, task.texts, [&](const std::vector<std::string>& texts) {
       std::vector<TaskResult> out;
-      for (const auto& found : instruct::ground(model, batch.pixels, batch.placements, texts, options.ground)) {
+      for (const auto& found : ground_texts(pipeline, batch.pixels, batch.placements, texts, options.ground)) {
         const size_t i = out.size();
         const ImageSize& size = batch.placements[i].picture;
         const Corners box = inside(found.box, size);
@@ -82,7 +82,7 @@ void add_ground(CLI::App& app) {
   auto options = std::make_shared<grounding::Options>();
   options->task.label = "boxes";
   options->task.model.usual_size = 512;
-  CLI::App* command = add_command(app, "ground", "Find what a text speaks of in a picture: a box, left top right bottom in pixels, and its score (OFA)",
+  CLI::App* command = add_command(app, "ground", "Find what a text speaks of in a picture: a box, left top right bottom in pixels, and its score (OFA, mPLUG)",
                                   "vlm ground --model ofa-refcoco photo.jpg \"the man in red\" --draw found.png", [options] { grounding::run(*options); });
   options->task.add_to(*command, "Pictures, folders or patterns; the last argument is the text");
   options->task.add_text_to(*command, "text", "A text");

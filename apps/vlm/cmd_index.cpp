@@ -106,6 +106,7 @@ void add_index(CLI::App& app) {
                                   [options] { make_index::run(*options); });
   options->model.add_to(*command);
   options->input.add_to(*command, "Pictures, folders or patterns");
+  options->input.add_frames_to(*command);
   command->add_option("--out", options->out, "The folder to write")->required();
   auto* add = command->add_flag("--add", options->add, "Add pictures to the index that is there; those that it has are passed over");
   command->add_flag("--overwrite", options->overwrite, "Make the index that is there anew")->excludes(add);

@@ -77,7 +77,7 @@ void run(PictureTask task) {
 
 void add_match(CLI::App& app) {
   auto task = std::make_shared<PictureTask>();
-  CLI::App* command = add_command(app, "match", "How well a text fits a picture: matching probability (OFA, BLIP, SigLIP) and cosine (two towers)",
+  CLI::App* command = add_command(app, "match", "How well a text fits a picture: matching probability (OFA, BLIP, mPLUG, SigLIP) and cosine (two towers)",
                                   "vlm match --model blip-itm-base-coco photo.jpg \"a cat on a sofa\"", [task] { match::run(*task); });
   task->add_to(*command, "Pictures, folders or patterns; the last argument is the text", 32);
   task->add_text_to(*command, "text", "A text");

@@ -194,6 +194,7 @@ void add_search(CLI::App& app) {
   options->input.add_to(*command,
                         "What to look for, a text or a picture's file (not with --picture or --queries); then pictures, folders "
                         "or patterns to search in");
+  options->input.add_frames_to(*command);
   command->add_option("--index", options->index, "Search in this index (see vlm index); --data then says where a page finds pictures");
   command->add_option("--picture", options->pictures, "Look for what is like this picture (may be given several times)")->allow_extra_args(false);
   command->add_option("--queries", options->queries, "File with one text or picture's file a line");

@@ -39,9 +39,10 @@ void run(Options options) {
 void add_vqa(CLI::App& app) {
   auto options = std::make_shared<vqa::Options>();
   options->task.label = "answers";
-  CLI::App* command = add_command(app, "vqa", "Answer a question about pictures (OFA, BLIP)", "vlm vqa --model blip-vqa-base photo.jpg \"what colour is the car?\"",
+  CLI::App* command = add_command(app, "vqa", "Answer a question about pictures (OFA, BLIP, mPLUG)", "vlm vqa --model blip-vqa-base photo.jpg \"what colour is the car?\"",
                                   [options] { vqa::run(*options); });
   options->task.add_to(*command, "Pictures, folders or patterns; the last argument is the question");
+  options->task.add_frames_to(*command);
   options->task.add_text_to(*command, "question", "The question");
   options->answers.add_to(*command);
   command->add_flag("--blip-enc-token", options->answer.enc_token, "Open the question with [ENC] as in the original BLIP code");

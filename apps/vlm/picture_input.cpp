@@ -1,10 +1,13 @@
 #include "picture_input.h"
 
+#include "command.h"
 #include "data_command.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/progress.h"
 #include "vlm/core/strings.h"
+#include "vlm/data/video_folder.h"
+#include "vlm/models/video_model.h"
 
 namespace vlm::apps {
 
@@ -96,6 +99,10 @@ void PictureInput::add_data_to(CLI::App& command) {
                      "arguments says how to read it");
 }
 
+void PictureInput::add_frames_to(CLI::App& command) {
+  command.add_option("--frames", frames, "The arguments are videos, folders of frames in the order of their names: look at N frames of each (mPLUG)")->check(at_least_one);
+}
+
 bool PictureInput::given() const { return !data.empty() || !pictures().empty(); }
 
 std::vector<std::string> PictureInput::pictures() const {
@@ -120,6 +127,19 @@ EmbedCounts embed_pictures(const DualEncoderPipeline& pipeline, const ModelFlags
                            const std::function<bool(const std::string&)>& want,
                            const std::function<void(const Tensor&, const std::vector<std::string>&)>& keep) {
   EmbedCounts counts;
+  if (input.frames > 0) {
+    if (!input.data.empty()) fail_usage("--frames is for folders of frames; a data set holds pictures");
+    require<VideoModel>(pipeline.model(), "look at videos", "it takes one picture at a time; mPLUG takes several frames");
+    for (const auto& name : input.pictures()) {
+      if (want && !want(name)) {
+        ++counts.passed_over;
+        continue;
+      }
+      keep(pipeline.encoder().embed_images(read_video_folder(name, input.frames, pipeline.preprocess().options()).unsqueeze(0)), {name});
+      ++counts.embedded;
+    }
+    return counts;
+  }
   picture_input::Feed feed(input, want, counts);
   const auto [height, width] = pipeline.encoder().image_size();
   PictureStream stream(

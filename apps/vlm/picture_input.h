@@ -14,10 +14,12 @@ namespace vlm::apps {
 struct PictureInput {
   std::vector<std::string> arguments;  ///< pictures, folders, patterns; with `data`, also data.KEY=VALUE
   std::string data;
+  int64_t frames = 0;                  ///< more than 0: the arguments are videos, folders of frames, of which so many are looked at
 
   /// The positional `pictures` and --data.
   void add_to(CLI::App& command, const std::string& what);
   void add_data_to(CLI::App& command);
+  void add_frames_to(CLI::App& command);
   /// Pictures or a data set are named (keys of a data set alone are neither).
   bool given() const;
   std::vector<std::string> pictures() const;

@@ -2,8 +2,10 @@
 
 #include <cmath>
 #include <cstdio>
+#include <memory>
 #include <optional>
 
+#include "command.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/progress.h"
@@ -34,7 +36,14 @@ void PictureTask::take_text(const std::string& how) {
   }
 }
 
-std::vector<std::filesystem::path> PictureTask::files() const { return expand_pictures(arguments); }
+void PictureTask::add_frames_to(CLI::App& command) {
+  command.add_option("--frames", frames, "The arguments are videos, folders of frames in the order of their names: look at N frames of each (mPLUG)")->check(at_least_one);
+}
+
+std::vector<std::filesystem::path> PictureTask::files() const {
+  if (frames > 0) return {arguments.begin(), arguments.end()};
+  return expand_pictures(arguments);
+}
 
 void PictureTask::run(const TextPipeline& pipeline, const std::vector<std::filesystem::path>& files, const Each& each) const {
   JsonLines results(out);
@@ -44,13 +53,28 @@ void PictureTask::run(const TextPipeline& pipeline, const std::vector<std::files
     ++failed;
     log_warning(name, ": ", reason);
   };
-  PictureStream stream = pipeline.stream(read_files(files, skip), skip);
+  const std::unique_ptr<PictureStream> stream(frames > 0 ? nullptr : new PictureStream(pipeline.stream(read_files(files, skip), skip)));
+  size_t videos = 0;
+  const auto next = [&](PictureBatch& batch) {
+    if (stream) return stream->next(batch);
+    while (videos < files.size()) {
+      const std::string name = files[videos++].string();
+      try {
+        batch = {pipeline.decode_video(name, frames), {name}, {PicturePlacement{}}};
+        return true;
+      } catch (const Error& error) {
+        if (error.code() == ExitCode::usage) throw;
+        skip(name, error.what());
+      }
+    }
+    return false;
+  };
   std::optional<Progress> progress;
   if (files.size() > 1) progress.emplace(label, static_cast<int64_t>(files.size()), "pictures");
   const bool one = files.size() == 1 && texts.size() <= 1;
   int64_t done = 0;
   PictureBatch batch;
-  while (stream.next(batch)) {
+  while (next(batch)) {
     for (auto& result : each(batch)) {
       const std::string& name = batch.names[result.picture];
       nlohmann::ordered_json entry = {{"picture", name}};

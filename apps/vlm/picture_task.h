@@ -25,12 +25,15 @@ struct PictureTask {
   std::vector<std::string> arguments;  ///< pictures; the last one may be a text
   std::vector<std::string> texts;      ///< of an option that takes the place of the last argument
   std::string out;
+  int64_t frames = 0;                  ///< more than 0: the arguments are videos, folders of frames, of which so many are looked at
   std::string label = "pictures";      ///< of the progress bar
 
   /// The model's flags, the pictures and --out. `what` describes the positional arguments.
   void add_to(CLI::App& command, const std::string& what, int64_t batch = 8, bool required = true);
   /// The same with a text: "NAME" is the option that may be given in place of the last argument, several times.
   void add_text_to(CLI::App& command, const std::string& name, const std::string& what);
+  /// --frames.
+  void add_frames_to(CLI::App& command);
   /// Moves the last argument into `texts` unless the option was given. `how`: an example of the right use.
   void take_text(const std::string& how);
 

@@ -36,7 +36,7 @@ PreprocessOptions checked(PreprocessOptions options) {
   require_choice(options.resize_mode, {"shortest", "longest", "squash", "none"}, "resize_mode");
   require_choice(options.convert, {"before", "after"}, "convert");
   require_choice(options.crop, {"torchvision", "hf", "none"}, "crop");
-  if (options.fill_color < 0 || options.fill_color > 255) fail_usage("preprocess.fill_color must be a level, 0 to 255");
+  if (options.fill_color < -1 || options.fill_color > 255) fail_usage("preprocess.fill_color must be a level, 0 to 255, or -1 for 0 after normalisation");
   return options;
 }
 
@@ -59,7 +59,7 @@ void PreprocessOptions::fields(Fields& f) {
   f.field("std", std, "each channel is divided by it");
   f.field("interpolation", interpolation, "nearest, bilinear, bicubic or lanczos");
   f.field("resize_mode", resize_mode, "shortest (then crop), longest (then pad), squash (to the size exactly) or none");
-  f.field("fill_color", fill_color, "level of the padding of longest");
+  f.field("fill_color", fill_color, "level of the padding of longest; -1: 0 after normalisation");
   f.field("convert", convert, "to RGB before the resize, or after it");
   f.field("crop", crop, "centre crop as torchvision or hf places it, or none");
   f.field("crop_size", crop_size, "as size; empty: size");
@@ -135,7 +135,7 @@ Preprocess::Geometry Preprocess::geometry(const ImageSize& picture) const {
     const auto offset = options_.crop == "hf" ? hf_crop_offset : torchvision_crop_offset;
     g.window = {offset(g.height, height_), offset(g.width, width_), height_, width_};
   }
-  if (options_.resize_mode == "longest") g.fill = static_cast<uint8_t>(options_.fill_color);
+  if (options_.resize_mode == "longest") g.fill = static_cast<uint8_t>(std::max<int64_t>(options_.fill_color, 0));
   return g;
 }
 
@@ -196,18 +196,44 @@ Image Preprocess::resize(std::string_view file, const DecodeOptions& decode) con
   return resize(decode_image(file, decode));
 }
 
-void Preprocess::write(const Image& image, float* out) const { normalizer_.write(resize(image), out); }
+namespace preprocessing {
 
-void Preprocess::write(std::string_view file, const DecodeOptions& decode, float* out) const { normalizer_.write(resize(file, decode), out); }
+/// Sets what lies outside of the resized picture, whose corner stands at (left, top), to 0.
+void clear_padding(float* out, const ImageSize& size, const ImageSize& resized, int64_t left, int64_t top) {
+  for (int64_t y = 0; y < 3 * size.height; ++y) {
+    float* row = out + y * size.width;
+    const int64_t line = y % size.height - top;
+    const bool inside = line >= 0 && line < resized.height;
+    const int64_t from = inside ? std::clamp<int64_t>(left, 0, size.width) : size.width, to = inside ? std::clamp<int64_t>(left + resized.width, from, size.width) : size.width;
+    std::fill(row, row + from, 0.0F);
+    std::fill(row + to, row + size.width, 0.0F);
+  }
+}
+
+}  // namespace preprocessing
+
+void Preprocess::write(const Image& image, float* out) const {
+  const Image resized = resize(image);
+  normalizer_.write(resized, out);
+  if (options_.fill_color >= 0) return;
+  const Geometry g = geometry({image.height, image.width});
+  preprocessing::clear_padding(out, {resized.height, resized.width}, {static_cast<int>(g.height), static_cast<int>(g.width)}, -g.window.left, -g.window.top);
+}
+
+void Preprocess::write(std::string_view file, const DecodeOptions& decode, float* out) const {
+  if (options_.fill_color < 0) return write(decode_image(file, decode), out);
+  normalizer_.write(resize(file, decode), out);
+}
 
 at::Tensor Preprocess::operator()(const Image& image) const {
-  const Image resized = resize(image);
-  at::Tensor out = at::empty({3, resized.height, resized.width}, at::kFloat);
-  normalizer_.write(resized, out.mutable_data_ptr<float>());
+  const ImageSize size = output_size({image.height, image.width});
+  at::Tensor out = at::empty({3, size.height, size.width}, at::kFloat);
+  write(image, out.mutable_data_ptr<float>());
   return out;
 }
 
 at::Tensor Preprocess::operator()(std::string_view file, const DecodeOptions& decode) const {
+  if (options_.fill_color < 0) return (*this)(decode_image(file, decode));
   const Image resized = resize(file, decode);
   at::Tensor out = at::empty({3, resized.height, resized.width}, at::kFloat);
   normalizer_.write(resized, out.mutable_data_ptr<float>());

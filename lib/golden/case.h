@@ -87,6 +87,8 @@ void add_feature_loss_operations(Operations& operations);
 void add_alignment_train_operations(Operations& operations);
 void add_albef_model_operations(Operations& operations);
 void add_albef_step_operations(Operations& operations);
+void add_mplug_model_operations(Operations& operations);
+void add_mplug_task_operations(Operations& operations);
 /// All kinds that this build knows.
 const Operations& operations();
 

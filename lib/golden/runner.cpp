@@ -90,6 +90,8 @@ const Operations& operations() {
     add_ofa_loss_operations(table);
     add_ofa_text_operations(table);
     add_ofa_train_operations(table);
+    add_mplug_model_operations(table);
+    add_mplug_task_operations(table);
     add_alignment_loss_operations(table);
     add_feature_loss_operations(table);
     add_alignment_train_operations(table);

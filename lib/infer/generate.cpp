@@ -14,11 +14,21 @@
 #include "vlm/core/rng.h"
 #include "vlm/infer/beam_search.h"
 #include "vlm/infer/logits.h"
+#include "vlm/infer/mplug_search.h"
 #include "vlm/infer/token_trie.h"
 
 namespace vlm {
 
+GenerateOptions GenerateOptions::usual(const UsualSearch& search) {
+  GenerateOptions out = beam(search.beams, search.max_new_tokens);
+  out.rules = search.rules;
+  out.min_new_tokens = search.min_new_tokens;
+  out.length_penalty = search.length_penalty;
+  return out;
+}
+
 void GenerateOptions::fields(Fields& f) {
+  f.field("rules", rules, "of beam search: transformers, or mplug for mPLUG's own");
   f.field("beams", beams, "hypotheses kept side by side; 1: greedy, or sampling");
   f.field("max_new_tokens", max_new_tokens, "longest text, in ids");
   f.field("max_length", max_length, "longest text with its prompt, in ids; 0: max_new_tokens decides");
@@ -38,6 +48,7 @@ void GenerateOptions::fields(Fields& f) {
 namespace generation {
 
 void check(const GenerateOptions& o) {
+  if (o.rules != "transformers" && o.rules != "mplug") fail_usage("generate.rules must be transformers or mplug, not '", o.rules, "'");
   if (o.beams < 1) fail_usage("generate.beams must be at least 1, not ", o.beams);
   if (o.sample && o.beams > 1) fail_usage("sampling and beam search exclude each other: leave out generate.sample or set generate.beams to 1");
   if (o.max_length <= 0 && o.max_new_tokens <= 0) fail_usage("generate.max_new_tokens must be positive, not ", o.max_new_tokens);
@@ -135,6 +146,17 @@ Generated generate(DecoderState& state, const Tensor& prompt, const Tensor& prom
   if (tokens.max_length > 0) longest = std::min(longest, tokens.max_length);
   if (longest <= prompt_length) fail("the prompt of ", prompt_length, " ids fills all that the model can hold (", tokens.max_length, ")");
   const c10::InferenceMode inference;
+  if (options.rules == "mplug" && !options.sample) {
+    const auto found = mplug_search(state, prompt, prompt_mask, tokens, options, longest - prompt_length);
+    Generated out;
+    std::vector<TokenRow> texts;
+    for (const auto& texts_of_picture : found) {
+      texts.push_back(texts_of_picture.front().ids);
+      out.scores.push_back(texts_of_picture.front().score);
+    }
+    out.ids = padded(texts, tokens.pad);
+    return out;
+  }
   return options.beams > 1 ? beam_search(state, prompt, prompt_mask, tokens, options, longest)
                            : generation::one_by_one(state, prompt, prompt_mask, tokens, options, longest);
 }

@@ -1,6 +1,7 @@
 #pragma once
 /// Search for texts over a decoder: greedy, beam, and sampling (top-k, nucleus: Holtzman et al., arXiv 1904.09751).
-/// The rules are those of transformers' generate() (specs: clip, 7.1 and 7.2), so that results agree id by id.
+/// The rules are those of transformers' generate() (specs: clip, 7.1 and 7.2), so that results agree id by id; models that come with
+/// rules of their own say so (UsualSearch).
 
 #include <ATen/core/Tensor.h>
 
@@ -22,6 +23,7 @@ using AllowedIds = std::function<std::span<const int64_t>(const std::vector<int6
 AllowedIds allow_sequences(const std::vector<std::vector<int64_t>>& sequences, int64_t end);
 
 struct GenerateOptions {
+  std::string rules = "transformers";  ///< of beam search; mplug: mPLUG's own (infer/mplug_search.h)
   int64_t beams = 1;                   ///< 1: greedy, or sampling
   int64_t max_new_tokens = 20;         ///< ids beyond the prompt
   int64_t max_length = 0;              ///< ids in all, prompt included; takes the place of max_new_tokens where set
@@ -39,6 +41,7 @@ struct GenerateOptions {
   AllowedIds allowed;                  ///< none: everything is
 
   void fields(Fields& f);
+  static GenerateOptions usual(const UsualSearch& search);
   static GenerateOptions beam(int64_t beams, int64_t max_new_tokens) {
     GenerateOptions out;
     out.beams = beams;

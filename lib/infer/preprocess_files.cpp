@@ -50,8 +50,8 @@ nlohmann::ordered_json to_open_clip_preprocess(const PreprocessOptions& o, std::
 nlohmann::ordered_json to_hf_preprocessor(const PreprocessOptions& o, const std::string& family,
                                           std::vector<std::string>& notes) {
   using namespace preprocess_files;
-  // No processor of OFA's reads this file, so it may say what HF's have no words for.
-  if (family == "ofa") {
+  // No processor of OFA's or mPLUG's reads this file, so it may say what HF's have no words for.
+  if (family == "ofa" || family == "mplug") {
     nlohmann::ordered_json own;
     own["preprocess_cfg"] = to_open_clip_preprocess(o, notes);
     return own;

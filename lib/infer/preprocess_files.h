@@ -12,7 +12,7 @@ namespace vlm {
 /// open_clip's preprocess_cfg. What it cannot say exactly is told in `notes`; throws if the pictures would differ grossly.
 nlohmann::ordered_json to_open_clip_preprocess(const PreprocessOptions& options, std::vector<std::string>& notes);
 
-/// The preprocessor_config.json of HF's processor for a family ("clip", "siglip", "blip", "ofa").
+/// The preprocessor_config.json of HF's processor for a family ("clip", "siglip", "blip", "ofa", "mplug").
 nlohmann::ordered_json to_hf_preprocessor(const PreprocessOptions& options, const std::string& family,
                                           std::vector<std::string>& notes);
 

@@ -9,10 +9,12 @@
 #include <map>
 
 #include "vlm/core/error.h"
+#include "vlm/data/video_folder.h"
 #include "vlm/infer/coca_search.h"
 #include "vlm/infer/instruction_tasks.h"
 #include "vlm/models/blip/blip.h"
 #include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/video_model.h"
 
 namespace vlm {
 
@@ -67,18 +69,24 @@ const InstructionPipeline& TextPipeline::instructions(const std::string& task) c
 }
 
 void TextPipeline::must_caption() const {
-  if (!instructions_) require<Captioner>(*model_, "caption", "it has no text decoder that reads a picture alone; BLIP's captioners, CoCa and OFA have one");
+  if (!instructions_) require<Captioner>(*model_, "caption", "it has no text decoder that reads a picture alone; BLIP's and mPLUG's captioners, CoCa and OFA have one");
 }
 
 void TextPipeline::must_answer() const {
-  if (!instructions_) require<Answerer>(*model_, "answer questions", "it has no decoder that reads a question; BLIP's models for VQA and OFA have one");
+  if (!instructions_) require<Answerer>(*model_, "answer questions", "it has no decoder that reads a question; BLIP's and mPLUG's models for VQA and OFA have one");
 }
 
 bool TextPipeline::matches() const { return instructions_ || dynamic_cast<Matcher*>(model_.get()); }
 
-GenerateOptions TextPipeline::caption_search() const { return instructions_ ? instruct::caption_search() : GenerateOptions::beam(3, 30); }
+GenerateOptions TextPipeline::caption_search() const {
+  const auto* captioner = dynamic_cast<Captioner*>(model_.get());
+  return instructions_ ? instruct::caption_search() : GenerateOptions::usual(captioner ? captioner->usual_caption_search() : UsualSearch{});
+}
 
-GenerateOptions TextPipeline::answer_search() const { return instructions_ ? instruct::answer_search() : GenerateOptions::beam(3, 10); }
+GenerateOptions TextPipeline::answer_search() const {
+  const auto* answerer = dynamic_cast<Answerer*>(model_.get());
+  return instructions_ ? instruct::answer_search() : GenerateOptions::usual(answerer ? answerer->usual_answer_search() : UsualSearch{});
+}
 
 void TextPipeline::count_batch() const {
   if (frozen_ && ++batches_ == 2) pack_for_inference(*model_);
@@ -101,6 +109,11 @@ PictureBatch TextPipeline::decode(const std::vector<std::filesystem::path>& file
   return batch;
 }
 
+Tensor TextPipeline::decode_video(const std::filesystem::path& folder, int64_t frames) const {
+  require<VideoModel>(*model_, "look at videos", "it takes one picture at a time; mPLUG takes several frames");
+  return read_video_folder(folder, frames, preprocess_.options()).unsqueeze(0);
+}
+
 std::pair<Tensor, Tensor> TextPipeline::encode(const std::vector<std::string>& texts) const {
   const Tokenizer& words = tokenizer();
   std::vector<std::vector<int64_t>> rows;
@@ -118,15 +131,16 @@ std::pair<Tensor, Tensor> TextPipeline::encode(const std::vector<std::string>& t
   return {ids, mask};
 }
 
-std::vector<GeneratedText> TextPipeline::texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens) const {
+std::vector<GeneratedText> TextPipeline::texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens,
+                                                  bool past_end) const {
   std::vector<GeneratedText> out;
   const Tensor rows = ids.contiguous();
   for (int64_t i = 0; i < rows.size(0); ++i) {
     GeneratedText text;
     const int64_t* row = rows.const_data_ptr<int64_t>() + i * rows.size(1);
     for (int64_t k = 0; k < rows.size(1); ++k) {
-      if (k > 0 && row[k] == tokens.end) break;
-      if (row[k] != tokens.begin && row[k] != tokens.pad) text.ids.push_back(row[k]);
+      if (k > 0 && row[k] == tokens.end && !past_end) break;
+      if (row[k] != tokens.begin && row[k] != tokens.pad && row[k] != tokens.end) text.ids.push_back(row[k]);
     }
     text.score = scores.empty() ? 0 : scores[static_cast<size_t>(i)];
     if (tokenizer_) text.text = tokenizer_->caption_of(text.ids);
@@ -151,11 +165,13 @@ std::vector<GeneratedText> TextPipeline::caption(const Tensor& pixels, const Cap
     auto ids = tokenizer().encode(options.prompt);
     ids.insert(ids.begin(), tokens.begin);
     prompt = at::tensor(ids, at::kLong).unsqueeze(0).repeat({pixels.size(0), 1});
+  } else if (const auto* videos = pixels.dim() == 5 ? dynamic_cast<VideoModel*>(model_.get()) : nullptr) {
+    if (const Tensor ids = videos->video_prompt(); ids.defined()) prompt = ids.unsqueeze(0).repeat({pixels.size(0), 1});
   }
   const auto state = captioner.begin_caption(pixels);
   if (!options.legacy_coca) {
     const Generated found = generate(*state, prompt, {}, tokens, search);
-    return texts_of(found.ids, found.scores, tokens);
+    return texts_of(found.ids, found.scores, tokens, search.rules == "mplug");
   }
   CocaSearchOptions legacy;
   legacy.seq_len = std::min(tokens.max_length, prompt.size(1) + search.max_new_tokens);
@@ -203,7 +219,7 @@ std::vector<GeneratedText> TextPipeline::answer(const Tensor& pixels, const std:
     const bool all = by_length.size() == 1;
     const auto state = answerer.begin_answer(all ? pixels : pixels.index_select(0, rows), ids.index_select(0, rows).slice(1, 0, length), {});
     const Generated found = generate(*state, begin_prompt(rows.size(0), tokens), {}, tokens, search);
-    auto texts = texts_of(found.ids, found.scores, tokens);
+    auto texts = texts_of(found.ids, found.scores, tokens, search.rules == "mplug");
     for (size_t i = 0; i < members.size(); ++i) out[static_cast<size_t>(members[i])] = std::move(texts[i]);
   }
   return out;

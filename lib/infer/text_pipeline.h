@@ -49,15 +49,19 @@ class TextPipeline {
   /// Files as one batch. A picture that cannot be decoded is an Error that names it.
   PictureBatch decode(const std::vector<std::filesystem::path>& files) const;
 
+  /// `frames` frames of a video, a folder of pictures, as the model takes them in place of a picture: [1, frames, 3, H, W]. Throws if
+  /// the model looks at pictures only.
+  Tensor decode_video(const std::filesystem::path& folder, int64_t frames) const;
+
   /// Throw an Error that says what the model lacks.
   void must_caption() const;
   void must_answer() const;
-  /// How captions and answers of this model are searched for unless something else is asked for: 3 beams; for models that take
-  /// instructions as published (infer/instruction_tasks.h).
+  /// How captions and answers of this model are searched for unless something else is asked for: 3 beams, or as the model
+  /// says; for models that take instructions as published (infer/instruction_tasks.h).
   GenerateOptions caption_search() const;
   GenerateOptions answer_search() const;
 
-  /// pixels: [B, 3, H, W]. Throws if the model cannot caption.
+  /// pixels: [B, 3, H, W], or of decode_video(). Throws if the model cannot caption.
   std::vector<GeneratedText> caption(const Tensor& pixels, const CaptionOptions& options = {}) const;
   /// One question for each picture. Throws if the model cannot answer.
   std::vector<GeneratedText> answer(const Tensor& pixels, const std::vector<std::string>& questions, const AnswerOptions& options = {}) const;
@@ -83,7 +87,8 @@ class TextPipeline {
 
   /// Rows [B, L] with their specials, and a mask of what is no padding.
   std::pair<Tensor, Tensor> encode(const std::vector<std::string>& texts) const;
-  std::vector<GeneratedText> texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens) const;
+  /// past_end: what stands behind an end is text, too (mPLUG's search).
+  std::vector<GeneratedText> texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens, bool past_end = false) const;
 
   /// Lays the weights out from the second batch on: one batch does not pay for it.
   void count_batch() const;

@@ -43,9 +43,18 @@ class Generator {
   virtual GenerationTokens generation_tokens() const = 0;
 };
 
+/// How a model's texts are searched for unless something else is asked for (infer/generate.h).
+struct UsualSearch {
+  std::string rules = "transformers";  ///< GenerateOptions::rules
+  int64_t beams = 3;
+  int64_t min_new_tokens = 0, max_new_tokens = 30;
+  double length_penalty = 1;
+};
+
 /// Describes pictures.
 class Captioner : public virtual Generator {
  public:
+  virtual UsualSearch usual_caption_search() const { return {}; }
   /// pixels: [B, 3, H, W]. A state of B rows that have seen no token.
   virtual std::unique_ptr<DecoderState> begin_caption(const Tensor& pixels) = 0;
 };
@@ -53,8 +62,25 @@ class Captioner : public virtual Generator {
 /// Answers questions about pictures.
 class Answerer : public virtual Generator {
  public:
+  virtual UsualSearch usual_answer_search() const { return {.max_new_tokens = 10}; }
   /// pixels: [B, 3, H, W]; question: [B, L], int64; mask: [B, L], 0 for padding (undefined: none).
   virtual std::unique_ptr<DecoderState> begin_answer(const Tensor& pixels, const Tensor& question, const Tensor& mask) = 0;
+};
+
+/// Where in pictures something is.
+struct GroundedShares {
+  Tensor boxes;   ///< [B, 4]: centre x and y, width and height, as shares of what the model sees
+  Tensor scores;  ///< [B]: log-probabilities
+};
+
+/// Finds what a text speaks of.
+class Grounder {
+ public:
+  virtual ~Grounder() = default;
+  /// A box for each pair. pixels: [B, 3, H, W]; ids, mask: [B, L].
+  virtual GroundedShares ground(const Tensor& pixels, const Tensor& ids, const Tensor& mask) = 0;
+  /// Ids in a row of `ids`, specials included.
+  virtual int64_t expression_length() const = 0;
 };
 
 /// Says whether a text fits a picture.

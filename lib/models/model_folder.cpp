@@ -17,9 +17,12 @@
 #include "vlm/models/coca/coca.h"
 #include "vlm/models/fairseq_checkpoint.h"
 #include "vlm/models/model_source.h"
+#include "vlm/models/mplug/folder.h"
+#include "vlm/models/mplug/mplug.h"
 #include "vlm/models/names/albef_names.h"
 #include "vlm/models/names/bert_names.h"
 #include "vlm/models/names/blip_names.h"
+#include "vlm/models/names/mplug_names.h"
 #include "vlm/models/names/ofa_names.h"
 #include "vlm/models/names/siglip_names.h"
 #include "vlm/models/ofa/ofa.h"
@@ -70,6 +73,11 @@ const Registry<Factory>& families() {
     out.add("albef", [](const Config& config) -> std::unique_ptr<Model> {
       return make_albef(AlbefConfig::from_json(config.to_json().dump(), "the recipe's model"));
     });
+    out.add("mplug", [](const Config& config) -> std::unique_ptr<Model> {
+      const auto json = config.to_json();
+      MplugConfig::check_keys(json);
+      return make_mplug(MplugConfig::from_json(json.dump(), "the recipe's model"), {});
+    });
     out.add("ofa", [](const Config& config) -> std::unique_ptr<Model> {
       const auto json = config.to_json();
       OfaConfig::check_keys(json);
@@ -85,6 +93,20 @@ const Registry<Factory>& families() {
 std::string hf_model_type(const std::string& text) {
   const auto json = parse_json(text);
   return json.is_object() && json.contains("model_type") && json["model_type"].is_string() ? json["model_type"].get<std::string>() : "clip";
+}
+
+/// mPLUG's pictures are squashed to its square; those of grounding keep their shape, are normalised by ImageNet's numbers and padded
+/// with zeros (specs: mplug, 3). Nothing in its folders says so.
+std::string mplug_preprocess(const MplugConfig& config) {
+  const bool grounding = config.task == MplugTask::grounding;
+  nlohmann::ordered_json out;
+  out["model_cfg"] = nlohmann::ordered_json::object();
+  auto& cfg = out["preprocess_cfg"] = {{"size", config.image_res}, {"mode", "RGB"}, {"interpolation", "bicubic"}};
+  cfg["mean"] = grounding ? std::vector<double>{0.485, 0.456, 0.406} : std::vector<double>{0.48145466, 0.4578275, 0.40821073};
+  cfg["std"] = grounding ? std::vector<double>{0.229, 0.224, 0.225} : std::vector<double>{0.26862954, 0.26130258, 0.27577711};
+  cfg["resize_mode"] = grounding ? "longest" : "squash";
+  cfg["fill_color"] = grounding ? -1 : 0;
+  return out.dump();
 }
 
 /// Released configurations of ALBEF do not say what they are of; the weights do.
@@ -157,6 +179,11 @@ LoadedModel load_model(const fs::path& path, const ModelLoadOptions& options) {
     if (is_original_blip(weights)) weights = blip_to_hf(weights);
     weights = without_derived_bert(weights);
     out.model = make_blip(BlipConfig::from_hf(source.config, source.config_name), weights);
+  } else if (out.layout == "mplug" || (out.layout == "hf" && is_mplug_config(source.config))) {
+    auto model = with_context(out.weights.string(), [&] { return make_mplug(MplugConfig::from_json(source.config, source.config_name), mplug_finetuned_names(weights)); });
+    weights = with_context(out.weights.string(), [&] { return mplug_weights_for(*model, weights); });
+    out.open_clip_config = model_folder::mplug_preprocess(model->architecture());
+    out.model = std::move(model);
   } else {
     const ClipConfig config = out.layout == "open_clip" ? ClipConfig::from_open_clip(source.config, source.config_name)
                                                         : ClipConfig::from_hf(source.config, source.config_name);
@@ -175,8 +202,9 @@ std::unique_ptr<Model> make_model(const std::string& family, const Config& confi
 }
 
 TensorMap weights_for(const Model& model, const TensorMap& weights) {
-  const auto* albef = dynamic_cast<const AlbefModel*>(&model);
-  return albef ? albef_weights_for(*albef, weights) : weights;
+  if (const auto* albef = dynamic_cast<const AlbefModel*>(&model)) return albef_weights_for(*albef, weights);
+  if (const auto* mplug = dynamic_cast<const MplugModel*>(&model)) return mplug_weights_for(*mplug, weights);
+  return weights;
 }
 
 TensorMap weights_of(const Model& model) {
@@ -186,7 +214,7 @@ TensorMap weights_of(const Model& model) {
 }
 
 std::string layout_for(const Model& model) {
-  if (model.family() == "blip" || model.family() == "albef") return "hf";
+  if (model.family() == "blip" || model.family() == "albef" || model.family() == "mplug") return "hf";
   if (model.family() == "ofa") return model.config().contains("arch") ? "fairseq" : "hf";
   return "open_clip";
 }
@@ -220,6 +248,10 @@ void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::
     if (config.contains("arch")) config = OfaConfig::from_fairseq(config.dump(), "the model").to_hf();  // says what is in the way
     if (const int64_t side = model_folder::square_side(preprocessor_config); side > 0) config["patch_image_size"] = side;
     write_safetensors(folder / "model.safetensors", with_tied_ofa(weights_of(model)));
+  } else if (model.family() == "mplug") {
+    config = model.config();
+    if (const int64_t side = model_folder::square_side(preprocessor_config); side > 0) config["image_res"] = side;
+    write_safetensors(folder / "model.safetensors", with_derived_bert(weights_of(model)));
   } else if (const auto* albef = dynamic_cast<const AlbefModel*>(&model)) {
     config = model.config();
     write_safetensors(folder / "model.safetensors", with_second_albef_names(*albef, weights_of(model)));

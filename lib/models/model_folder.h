@@ -6,6 +6,7 @@
 ///   hf:        config.json, model.safetensors (or its shards), preprocessor_config.json (ALBEF: a config.json with model_type
 ///              "albef", or a bare checkpoint as it was released)
 ///   fairseq:   a checkpoint with its arguments (OFA); or, as written here, fairseq_args.json and model.safetensors
+///   mplug:     config.yaml, the file that its bert_config names, pytorch_model.bin (models/mplug/folder.h); written here in hf's
 ///
 /// Weights may be in any container that io/weights.h reads; models/model_source.h finds them.
 
@@ -29,7 +30,7 @@ struct ModelLoadOptions {
 
 struct LoadedModel {
   std::unique_ptr<Model> model;
-  std::string layout;          ///< "open_clip", "hf" or "fairseq"
+  std::string layout;          ///< "open_clip", "hf", "fairseq" or "mplug"
   std::filesystem::path weights;
   std::filesystem::path folder;   ///< with tokenizer and preprocessing; empty for a bare weight file and for fairseq's layout
   std::string open_clip_config;   ///< where there is no folder: JSON with model_cfg (fairseq: none) and preprocess_cfg
@@ -44,10 +45,11 @@ LoadedModel load_model(const std::filesystem::path& path, const ModelLoadOptions
 /// those of HF's config.json, with `size` (tiny … huge) for what it leaves out, and fairseq's where HF has none.
 std::unique_ptr<Model> make_model(const std::string& family, const class Config& config, uint64_t seed);
 
-/// The tensors of another model of the family as `model` has them, where the family's tasks call them differently (ALBEF).
+/// The tensors of another model of the family as `model` has them, where the family's tasks call them differently (ALBEF,
+/// mPLUG).
 TensorMap weights_for(const Model& model, const TensorMap& weights);
 
-/// The layout that a model is saved in: "open_clip" for clip, siglip and coca, "hf" for blip and albef, for ofa "hf", as the public code opens
+/// The layout that a model is saved in: "open_clip" for clip, siglip and coca, "hf" for blip, albef and mplug, for ofa "hf", as the public code opens
 /// it, or "fairseq" where HF's layout cannot say what the model is.
 std::string layout_for(const Model& model);
 /// Writes configuration and weights in open_clip's layout. `preprocess_cfg` is stored beside the architecture.

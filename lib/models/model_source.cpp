@@ -15,6 +15,9 @@
 #include "vlm/models/architectures.h"
 #include "vlm/models/clip/names.h"
 #include "vlm/models/fairseq_checkpoint.h"
+#include "vlm/models/mplug/config.h"
+#include "vlm/models/mplug/folder.h"
+#include "vlm/models/names/mplug_names.h"
 #include "vlm/models/names/albef_names.h"
 
 namespace vlm {
@@ -45,7 +48,7 @@ std::string with_bert_config(const std::string& text, const fs::path& folder) {
 }
 
 bool has_config(const fs::path& folder) {
-  return fs::exists(folder / open_clip_config) || fs::exists(folder / "config.json");
+  return fs::exists(folder / open_clip_config) || fs::exists(folder / "config.json") || is_mplug_folder(folder);
 }
 
 /// Weights of any other name, safetensors first. What a trainer leaves beside a model is passed over.
@@ -68,8 +71,8 @@ ModelSource of_folder(const fs::path& folder, const fs::path& weights) {
   out.layout = model_folder_layout(folder);
   out.folder = folder;
   out.weights = weights.empty() ? model_weights_file(folder) : weights;
-  const fs::path config = folder / (out.layout == "open_clip" ? open_clip_config : "config.json");
-  out.config = with_bert_config(read_file(config, max_config), folder);
+  const fs::path config = folder / (out.layout == "open_clip" ? open_clip_config : out.layout == "mplug" ? "config.yaml" : "config.json");
+  out.config = out.layout == "mplug" ? read_mplug_config(folder) : with_bert_config(read_file(config, max_config), folder);
   out.config_name = config.string();
   out.tensors = read_weights(out.weights);
   return out;
@@ -109,6 +112,12 @@ ModelSource of_file(const fs::path& file, const std::string& arch) {
   if (!arch.empty()) config = open_clip_architecture(arch);
   out.tensors = read_weights(file);
   if (out.tensors.empty()) fail(file.string(), " holds no tensors");
+  if (arch.empty() && is_mplug(out.tensors)) {
+    out.layout = "mplug";
+    out.config_name = "shapes of " + file.filename().string();
+    out.config = with_context(file.string(), [&] { return MplugConfig::from_weights(mplug_finetuned_names(out.tensors)).to_json().dump(); });
+    return out;
+  }
   if (arch.empty() && is_albef(out.tensors)) {
     out.layout = "hf";
     out.config = with_context(file.string(), [&] { return AlbefConfig::from_weights(out.tensors); }).to_json().dump();
@@ -140,6 +149,7 @@ std::string model_folder_layout(const fs::path& folder) {
     fail(folder.string(), " is a file; a model folder is needed (configuration, weights, tokenizer)");
   if (fs::exists(folder / model_source::open_clip_config)) return "open_clip";
   if (fs::exists(folder / "config.json")) return "hf";
+  if (is_mplug_folder(folder)) return "mplug";
   if (fs::exists(folder / fairseq_args_file) || !find_fairseq_checkpoint(folder).empty()) return "fairseq";
   fail(folder.string(), " is no model folder: it holds neither open_clip_config.json nor config.json, nor a checkpoint of fairseq");
 }
@@ -151,7 +161,7 @@ fs::path model_weights_file(const fs::path& folder) {
     }
     return model_source::other_weights(folder);
   };
-  const bool hf = !fs::exists(folder / model_source::open_clip_config) && fs::exists(folder / "config.json");
+  const bool hf = !fs::exists(folder / model_source::open_clip_config) && (fs::exists(folder / "config.json") || is_mplug_folder(folder));
   const fs::path found = hf ? first(model_source::hf_weights) : first(model_source::open_clip_weights);
   if (found.empty())
     fail(folder.string(), " holds no weights (open_clip_model.safetensors, model.safetensors, pytorch_model.bin …)");

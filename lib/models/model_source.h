@@ -11,7 +11,7 @@
 namespace vlm {
 
 struct ModelSource {
-  std::string layout;            ///< "open_clip", "hf" or "fairseq": how `config` is written. The names of the tensors may be of any
+  std::string layout;            ///< "open_clip", "hf", "fairseq" or "mplug": how `config` is written. The names of the tensors may be of any
   std::filesystem::path folder;  ///< with configuration, tokenizer and preprocessing; empty for a bare file and for fairseq's
   std::filesystem::path weights;  ///< the file that the tensors are from
   std::string config;             ///< JSON: open_clip_config.json, HF's config.json, or fairseq's arguments
@@ -22,7 +22,7 @@ struct ModelSource {
 /// The arguments of a model in fairseq's layout that `vlm` wrote: they lie beside its model.safetensors.
 inline constexpr const char* fairseq_args_file = "fairseq_args.json";
 
-/// "open_clip", "hf", "fairseq", or an Error that says what was looked for.
+/// "open_clip", "hf", "fairseq", "mplug", or an Error that says what was looked for.
 std::string model_folder_layout(const std::filesystem::path& folder);
 /// The weight file that a folder's model is read from, in the order of the layout; throws if there is none.
 std::filesystem::path model_weights_file(const std::filesystem::path& folder);

@@ -65,8 +65,16 @@ fs::path find_file(const fs::path& folder) {
        " (vocab.json with merges.txt, encoder.json with vocab.bpe and dict.txt)");
 }
 
-/// BLIP's files are BERT's; its two tokens more may be known to its configuration only.
-std::string bert_family(const nlohmann::json& hf_config) { return string_at(hf_config, {"model_type"}) == "blip" ? "blip" : "bert"; }
+/// BLIP's files are BERT's; its two tokens more may be known to its configuration only. mPLUG's texts have no [SEP]; in its released
+/// folders the configuration is YAML that names a tower of CLIP's.
+std::string bert_family(const nlohmann::json& hf_config, const fs::path& folder) {
+  const std::string type = string_at(hf_config, {"model_type"});
+  if (type == "blip" || type == "mplug") return type;
+  const fs::path yaml = folder / "config.yaml";
+  const bool mplug = type.empty() && (hf_config.empty() ? fs::exists(yaml) && read_file(yaml, uintmax_t(1) << 20).find("clip_name") != std::string::npos
+                                                         : hf_config.contains("bert_config") && hf_config.contains("clip_name"));
+  return mplug ? "mplug" : "bert";
+}
 
 bool lists_bert_specials(const fs::path& file) {
   const std::string text = read_file(file, uintmax_t(1) << 26);
@@ -100,13 +108,13 @@ Found describe_file(const fs::path& file) {
   } else if (ends_with(name, ".gz") || starts_with(name, "bpe_simple_vocab")) {
     found.family = "clip";
   } else if (ends_with(name, ".txt")) {
-    found.family = name == "vocab.txt" || lists_bert_specials(file) ? bert_family(hf) : "clip";
+    found.family = name == "vocab.txt" || lists_bert_specials(file) ? bert_family(hf, file.parent_path()) : "clip";
   } else if (name == "encoder.json") {
     found.family = "ofa";
   } else if (ends_with(name, ".json")) {
     found.family = name == "vocab.json" ? vocabulary_family(file) : tokenizer_json_family(read_json(file), file);
     if (found.family == "hf_clip" && !open_clip.empty()) found.family = "clip";
-    if (found.family == "bert") found.family = bert_family(hf);
+    if (found.family == "bert") found.family = bert_family(hf, file.parent_path());
   } else {
     fail(file.string(),
          ": not a tokenizer file; known are *.model, bpe_simple_vocab_16e6.txt[.gz], vocab.txt, vocab.json with merges.txt, "

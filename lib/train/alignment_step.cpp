@@ -126,14 +126,18 @@ AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, c
     enqueue_features(queues, f.image_m, f.text_m, batch.idx);
   }
 
-  if (batch.negative_image.defined()) {
+  if (!options.matching) {
+    // Nothing is fused for it.
+  } else if (batch.negative_image.defined()) {
     step.negatives = {negative_weights(across.i2t.similarity, batch.idx), negative_weights(across.t2i.similarity, batch.idx), batch.negative_image,
                       batch.negative_text};
   } else {
     step.negatives = matching_negatives(across.i2t.similarity, across.t2i.similarity, batch.uniform_image, batch.uniform_text, batch.idx);
   }
-  step.match_logits = matching_logits(model, text, batch.mask, image, step.negatives.image, step.negatives.text);
-  step.losses.emplace_back("itm", matching_loss(step.match_logits));
+  if (options.matching) {
+    step.match_logits = matching_logits(model, text, batch.mask, image, step.negatives.image, step.negatives.text);
+    step.losses.emplace_back("itm", matching_loss(step.match_logits));
+  }
 
   if (batch.masked_ids.defined()) {
     const auto& learner = model.online().language_model;

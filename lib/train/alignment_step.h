@@ -34,6 +34,7 @@ struct AlignmentOptions {
   LocalPooling pooling = LocalPooling::sqrt;     ///< TCL: of patches; fixed16 in fine-tuning
   bool clamp_temperature = true;                 ///< pre-training does, fine-tuning does not
   CodebookOptions codebook;                      ///< CODIS
+  bool matching = true;                          ///< false: no "itm"
   Communicator* communicator = nullptr;          ///< whose ranks' features go into the queues; none: this process is alone
 };
 

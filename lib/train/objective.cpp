@@ -1,8 +1,10 @@
 #include "vlm/train/objective.h"
 
+#include "vlm/train/alignment_objective.h"
 #include "vlm/train/caption_objective.h"
 #include "vlm/train/clip_objective.h"
 #include "vlm/train/coca_objective.h"
+#include "vlm/train/mplug_objective.h"
 #include "vlm/train/ofa_objective.h"
 #include "vlm/train/ofa_pretrain_objective.h"
 #include "vlm/train/ofa_scst_objective.h"
@@ -31,6 +33,10 @@ Registry<ObjectiveFactory>& objectives() {
     out.add("coca", make_coca_objective);
     out.add("caption", make_caption_objective);
     out.add("vqa", make_vqa_objective);
+    out.add("albef", make_albef_objective);
+    out.add("tcl", make_tcl_objective);
+    out.add("codis", make_codis_objective);
+    out.add("mplug", make_mplug_objective);
     out.add("ofa", make_ofa_objective);
     out.add("ofa_pretrain", make_ofa_pretrain_objective);
     out.add("ofa_scst", make_ofa_scst_objective);

@@ -43,6 +43,8 @@ class Objective {
   virtual ~Objective() = default;
   /// Told before every step (from 0) of `total_steps`, on all ranks.
   virtual void begin_step(int64_t step, int64_t total_steps) { (void)step, (void)total_steps; }
+  /// Told with it: steps in an epoch; 0: data sets are mixed, and there are no epochs.
+  virtual void set_steps_per_epoch(int64_t steps) { (void)steps; }
   /// The terms for a batch of this rank; what is minimised is their sum. The model is in training mode; the tensors of the
   /// batch are on its device. Every rank calls this for every step, with at least one sample.
   virtual std::vector<LossTerm> losses(const Batch& batch);

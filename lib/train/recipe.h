@@ -29,7 +29,7 @@ struct ModelRecipe {
   TuningOptions tuning;   ///< train a few parameters on top of `init`, and write those alone
 
   void fields(Fields& f) {
-    f.field("family", family, "family of a new model: clip, siglip, coca, blip, ofa");
+    f.field("family", family, "family of a new model: clip, siglip, coca, blip, albef (TCL and CODIS, too), mplug, ofa");
     f.field("init", init, "model folder to start from (its weights, tokenizer and preprocessing)");
     f.field("init_new", init_new,
             "patterns of weights that init need not have, as [\"text_decoder.*\"]: the model is made from family and config, and all "
@@ -82,7 +82,7 @@ struct ObjectiveRecipe {
   Config options;
 
   void fields(Fields& f) {
-    f.field("name", name, "clip, siglip, coca, caption, vqa, ofa, ofa_pretrain, ofa_scst, or one that a program has added");
+    f.field("name", name, "clip, siglip, coca, caption, vqa, albef, tcl, codis, mplug, ofa, ofa_pretrain, ofa_scst, or one that a program has added");
     f.field("weight", weight, "its terms are multiplied by this");
     f.field("data", data, "names of data.mix that it takes; empty: all");
     f.field("options", options, "keys of that objective");

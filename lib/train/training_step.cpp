@@ -162,7 +162,10 @@ StepResult TrainingStep::run(const std::vector<StepBatch>& batches, const Traini
   if (result.empty) return result;
 
   clear_gradients(setup_.trained);
-  for (const auto& objective : objectives_) objective.objective->begin_step(step, total_steps);
+  for (const auto& objective : objectives_) {
+    objective.objective->set_steps_per_epoch(data.steps_per_epoch());
+    objective.objective->begin_step(step, total_steps);
+  }
   // A step is the mean over its batches; those that a mix has side by side add up.
   const size_t side_by_side = recipe_.data.mix_within_step ? batches.size() / static_cast<size_t>(recipe_.train.accumulate) : 1;
   const auto batches_in_step = static_cast<double>((usable.size() + side_by_side - 1) / side_by_side);

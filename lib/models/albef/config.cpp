@@ -66,6 +66,7 @@ BertOptions text_options(const HfConfig& bert) {
   o.fusion_layer = bert.integer("fusion_layer", 6);
   o.token_types = bert.size("type_vocab_size", 2);
   o.padding = bert.integer("pad_token_id", 0);
+  o.init_std = bert.number("initializer_range", o.init_std);
   o.hidden_dropout = bert.number("hidden_dropout_prob", 0.1);
   o.attention_dropout = bert.number("attention_probs_dropout_prob", 0.1);
   if (o.padding < 0 || o.padding >= o.vocab_size) fail(bert.name(), ": pad_token_id must be below vocab_size");
@@ -110,6 +111,7 @@ AlbefConfig AlbefConfig::from_json(const std::string& json, const std::string& n
   c.vision.width = root.size("vision_width", 768);
   c.vision.layers = root.size("vision_depth", 12);
   c.vision.heads = root.size("vision_heads", 12);
+  c.vision.init_std = root.number("vision_init_std", c.vision.init_std);
   c.vision.mlp_width = std::llround(root.number("mlp_ratio", 4) * static_cast<double>(c.vision.width));
   if (root.json().contains("bert_config") && root.json()["bert_config"].is_string()) {
     fail(name, ": bert_config is the name of a file, ", root.text("bert_config", ""), "; write its contents there, or lay it beside");
@@ -145,6 +147,7 @@ nlohmann::ordered_json AlbefConfig::to_json() const {
   out["vision_depth"] = vision.layers;
   out["vision_heads"] = vision.heads;
   out["mlp_ratio"] = static_cast<double>(vision.mlp_width) / static_cast<double>(vision.width);
+  if (vision.init_std != TimmOptions().init_std) out["vision_init_std"] = vision.init_std;
   out["embed_dim"] = embed_dim;
   out["temp"] = temp;
   out["queue_size"] = queue_size;
@@ -162,7 +165,7 @@ nlohmann::ordered_json AlbefConfig::to_json() const {
                         {"num_attention_heads", text.heads}, {"max_position_embeddings", text.positions},
                         {"encoder_width", text.encoder_width}, {"fusion_layer", text.fusion_layer}, {"type_vocab_size", text.token_types},
                         {"pad_token_id", pad}, {"hidden_act", "gelu"}, {"hidden_dropout_prob", text.hidden_dropout}, {"attention_probs_dropout_prob", text.attention_dropout},
-                        {"initializer_range", 0.02}, {"layer_norm_eps", text.eps}};
+                        {"initializer_range", text.init_std}, {"layer_norm_eps", text.eps}};
   return out;
 }
 

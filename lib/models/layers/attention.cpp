@@ -47,7 +47,8 @@ Tensor attend(const Tensor& q, const Tensor& k, const Tensor& v, int64_t heads, 
   return merge_heads(at::matmul(kept, values));
 }
 
-MultiheadAttention::MultiheadAttention(int64_t width, int64_t heads, std::optional<int64_t> key_width) : heads_(heads) {
+MultiheadAttention::MultiheadAttention(int64_t width, int64_t heads, std::optional<int64_t> key_width, double dropout)
+    : heads_(heads), dropout_(dropout) {
   if (heads <= 0 || width % heads != 0) fail("attention of width ", width, " cannot be split over ", heads, " heads");
   const int64_t key = key_width.value_or(width);
   if (key == width) {
@@ -68,6 +69,7 @@ MultiheadAttention::MultiheadAttention(int64_t width, int64_t heads, std::option
 Tensor MultiheadAttention::forward(const Tensor& x, const Tensor& mask, bool causal) const {
   if (!in_proj_weight.defined()) return forward_cross(x, x, mask);
   const auto qkv = inference_linear(x, in_proj_weight, in_proj_bias, packed).chunk(3, -1);     // 3 x [B, L, D]
+  if (is_training() && dropout_ > 0 && !causal) return out_proj->forward(attend(qkv[0], qkv[1], qkv[2], heads_, mask, {.dropout = dropout_}));
   return out_proj->forward(attend(qkv[0], qkv[1], qkv[2], heads_, mask, causal));  // [B, L, D]
 }
 

@@ -28,7 +28,8 @@ struct AttentionTrace {
 /// Multi-head attention (Vaswani et al., arXiv 1706.03762). Keys and values may have another width than the queries.
 class MultiheadAttention : public torch::nn::Module {
  public:
-  MultiheadAttention(int64_t width, int64_t heads, std::optional<int64_t> key_width = std::nullopt);
+  /// dropout: of the probabilities of self-attention, in training.
+  MultiheadAttention(int64_t width, int64_t heads, std::optional<int64_t> key_width = std::nullopt, double dropout = 0);
   /// x: [B, L, D]; self-attention.
   Tensor forward(const Tensor& x, const Tensor& mask = {}, bool causal = false) const;
   /// query: [B, Lq, D], context: [B, Lk, Dk] (keys and values alike).
@@ -49,6 +50,7 @@ class MultiheadAttention : public torch::nn::Module {
 
  private:
   int64_t heads_;
+  double dropout_;
 };
 
 struct CustomAttentionOptions {

@@ -57,17 +57,19 @@ class Embedding : public torch::nn::Module {
 /// quick_gelu is x * sigmoid(1.702 x).
 Tensor activate(const Tensor& x, Activation activation);
 
-/// Holds modules under the names "0", "1", …
+/// Holds modules under the names "0", "1", …, or from another number on.
 template <class Layer>
 class LayerList : public torch::nn::Module {
  public:
+  explicit LayerList(int64_t first = 0) : first_(first) {}
   void add(std::shared_ptr<Layer> layer) {
-    register_module(std::to_string(layers_.size()), layer);
+    register_module(std::to_string(first_ + static_cast<int64_t>(layers_.size())), layer);
     layers_.push_back(std::move(layer));
   }
   const std::vector<std::shared_ptr<Layer>>& layers() const { return layers_; }
 
  private:
+  int64_t first_;
   std::vector<std::shared_ptr<Layer>> layers_;
 };
 

@@ -144,7 +144,7 @@ BertModel::BertModel(const BertOptions& options) : options_(options) {
   embeddings_ = register_module("embeddings", std::make_shared<Embeddings>(options));
   const auto encoder = register_module("encoder", std::make_shared<bert::Encoder>(options));
   layers = encoder->layer;
-  init_transformer(*this);
+  init_transformer(*this, options.init_std);
 }
 
 const Tensor& BertModel::word_embeddings() const { return embeddings_->word_embeddings->weight; }
@@ -244,7 +244,7 @@ class BertLmHead::Predictions : public torch::nn::Module {
 
 BertLmHead::BertLmHead(const BertOptions& options) : activation_(options.activation) {
   predictions_ = register_module("predictions", std::make_shared<Predictions>(options));
-  init_transformer(*this);
+  init_transformer(*this, options.init_std);
 }
 
 Tensor BertLmHead::forward(const Tensor& x, const Tensor& word_embeddings) const {

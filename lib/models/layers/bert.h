@@ -18,6 +18,7 @@ struct BertOptions {
   int64_t encoder_width = 768;        ///< width of what cross attention looks at
   bool cross_attention = true;
   double eps = 1e-12;
+  double init_std = 0.02;            ///< of new linear and embedding weights
   Activation activation = Activation::gelu;
   int64_t fusion_layer = 0;           ///< layers below it have no cross attention, and no weights for it
   int64_t token_types = 0;            ///< rows of a table of token types, of which type 0 is added everywhere; 0: no table

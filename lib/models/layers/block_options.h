@@ -28,6 +28,7 @@ struct BlockOptions {
   ActivationOptions act_kwargs;
   NormOptions norm_kwargs;
   bool quick_gelu = false;      ///< set from the model's configuration
+  double attention_dropout = 0; ///< of attention probabilities, in training (default blocks); set from the model's configuration
 
   void fields(Fields& f);
   bool custom() const;

@@ -70,7 +70,7 @@ TimmVision::TimmVision(const TimmOptions& options) {
   blocks = register_module("blocks", std::make_shared<LayerList<TimmBlock>>());
   for (int64_t i = 0; i < options.layers; ++i) blocks->add(std::make_shared<TimmBlock>(options));
   norm = register_module("norm", std::make_shared<LayerNorm>(options.width, options.eps));
-  init_transformer(*this);
+  init_transformer(*this, options.init_std);
 }
 
 Tensor TimmVision::forward(const Tensor& image, AttentionTrace* trace) const {

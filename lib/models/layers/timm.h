@@ -13,6 +13,7 @@ struct TimmOptions {
   int64_t width = 768, mlp_width = 3072, layers = 12, heads = 12, patch_size = 16;
   int64_t image_height = 224, image_width = 224;  ///< decide how many positions there are
   double eps = 1e-6;
+  double init_std = 0.02;  ///< of new linear weights
   Activation activation = Activation::gelu;
 };
 

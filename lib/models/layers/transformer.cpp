@@ -26,7 +26,7 @@ ResidualBlock::ResidualBlock(int64_t width, int64_t heads, const BlockOptions& o
     custom_attn = register_module("attn", std::make_shared<CustomAttention>(width, heads, attention));
     if (options.scale_attn) ln_attn = register_module("ln_attn", std::make_shared<LayerNorm>(width, eps));
   } else {
-    attn = register_module("attn", std::make_shared<MultiheadAttention>(width, heads));
+    attn = register_module("attn", std::make_shared<MultiheadAttention>(width, heads, std::nullopt, options.attention_dropout));
   }
   ln_2 = register_module("ln_2", std::make_shared<LayerNorm>(width, eps));
   const auto hidden = static_cast<int64_t>(static_cast<double>(width) * options.mlp_ratio);

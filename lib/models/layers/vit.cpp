@@ -13,6 +13,7 @@
 #include <ATen/ops/sin.h>
 #include <ATen/ops/topk.h>
 #include <ATen/ops/upsample_bicubic2d.h>
+#include <ATen/ops/upsample_bilinear2d.h>
 #include <ATen/ops/upsample_linear1d.h>
 #include <ATen/ops/zeros.h>
 
@@ -58,14 +59,15 @@ Tensor sin_cos_2d_positions(int64_t height, int64_t width, int64_t dim) {
   return at::cat({at::zeros({1, dim}, options), grid}, 0).to(at::kFloat);
 }
 
-Tensor resize_position_table(const Tensor& table, int64_t height, int64_t width, int64_t prefix_tokens, bool antialias) {
+Tensor resize_position_table(const Tensor& table, int64_t height, int64_t width, int64_t prefix_tokens, TableResize how) {
   if (table.size(0) == height * width + prefix_tokens) return table;
   const int64_t old = table.size(0) - prefix_tokens;
   const auto side = static_cast<int64_t>(std::lround(std::sqrt(static_cast<double>(old))));
   if (side * side != old) fail("a table of ", table.size(0), " positions is no square grid with ", prefix_tokens, " more, so it cannot be resized");
   const Tensor grid = table.slice(0, prefix_tokens).reshape({1, side, side, -1}).permute({0, 3, 1, 2});  // [1, D, side, side]
-  const Tensor resized = antialias ? at::_upsample_bicubic2d_aa(grid, {height, width}, false)
-                                   : at::upsample_bicubic2d(grid, {height, width}, false);
+  const Tensor resized = how == TableResize::bilinear  ? at::upsample_bilinear2d(grid, {height, width}, false)
+                         : how == TableResize::bicubic ? at::upsample_bicubic2d(grid, {height, width}, false)
+                                                       : at::_upsample_bicubic2d_aa(grid, {height, width}, false);
   const Tensor rows = resized.permute({0, 2, 3, 1}).reshape({height * width, -1});
   return at::cat({table.slice(0, 0, prefix_tokens), rows}, 0);
 }
@@ -130,28 +132,34 @@ VisionTransformer::VisionTransformer(const VisionConfig& config, int64_t embed_d
     ggem = register_module("ggem", std::make_shared<GGeM>(pooled, groups, config.ggem_p_init, config.ggem_eps));
   }
   ln_post = register_module("ln_post", std::make_shared<LayerNorm>(pooled, eps));
-  proj = register_parameter("proj", at::empty({pooled, embed_dim}));
-  init_normal(proj, scale);
-}
-
-Tensor VisionTransformer::patches(const Tensor& image) const {
-  const int64_t patch = config_.patch_size;
-  if (image.dim() != 4 || image.size(1) != 3 || image.size(2) != config_.image_height() || image.size(3) != config_.image_width()) {
-    fail("the image tower takes pictures [B, 3, ", config_.image_height(), ", ", config_.image_width(), "], not ", image.sizes());
+  if (embed_dim > 0) {
+    proj = register_parameter("proj", at::empty({pooled, embed_dim}));
+    init_normal(proj, scale);
   }
-  return at::conv2d(image, patch_weight_, {}, at::IntArrayRef{patch, patch}).flatten(2).transpose(1, 2);  // [B, N, D]
 }
 
-VisionOutput VisionTransformer::forward(const Tensor& image, Trace* trace) const {
-  Tensor x = patches(image);
+Tensor VisionTransformer::states(const Tensor& image, Trace* trace) const {
+  const int64_t patch = config_.patch_size;
+  const bool fits = image.dim() == 4 && image.size(1) == 3 && image.size(2) >= patch && image.size(3) >= patch &&
+                    (image.size(2) / patch) * (image.size(3) / patch) < positional_embedding.size(0);
+  if (!fits) fail("the image tower takes pictures [B, 3, ", config_.image_height(), ", ", config_.image_width(), "] or smaller ones, not ", image.sizes());
+  Tensor x = at::conv2d(image, patch_weight_, {}, at::IntArrayRef{patch, patch}).flatten(2).transpose(1, 2);  // [B, N, D]
   const Tensor token = class_embedding.to(x.scalar_type()).expand({x.size(0), 1, -1});
-  x = at::cat({token, x}, 1) + positional_embedding.to(x.scalar_type());                   // [B, N + 1, D]
+  x = at::cat({token, x}, 1);
+  x = x + positional_embedding.slice(0, 0, x.size(1)).to(x.scalar_type());                 // [B, N + 1, D]
   if (is_training() && config_.patch_dropout > 0) {
     x = drop_patches(x, at::randn({x.size(0), x.size(1) - 1}, x.options()), config_.patch_dropout);
   }
   if (ln_pre) x = ln_pre->forward(x);
   if (trace) trace->embeds = x;
-  x = transformer->forward(x, {}, false, trace ? &trace->blocks : nullptr);
+  return transformer->forward(x, {}, false, trace ? &trace->blocks : nullptr);
+}
+
+VisionOutput VisionTransformer::forward(const Tensor& image, Trace* trace) const {
+  if (image.dim() != 4 || image.size(1) != 3 || image.size(2) != config_.image_height() || image.size(3) != config_.image_width()) {
+    fail("the image tower takes pictures [B, 3, ", config_.image_height(), ", ", config_.image_width(), "], not ", image.sizes());
+  }
+  Tensor x = states(image, trace);
 
   const auto pool = [&](const Tensor& states) {
     if (ggem) return ggem->forward(states.slice(1, 1));

@@ -31,20 +31,33 @@ Tensor drop_patches(const Tensor& tokens, const Tensor& keys, double probability
 /// Fixed positions of a grid: [height * width + 1, D], the class row zero. Half of the channels encode the column.
 Tensor sin_cos_2d_positions(int64_t height, int64_t width, int64_t dim);
 
-/// A table of positions for another grid. table: [prefix + old side², D]; bicubic, antialiased (open_clip) or not (HF).
-Tensor resize_position_table(const Tensor& table, int64_t height, int64_t width, int64_t prefix_tokens, bool antialias);
+enum class TableResize {
+  bicubic_antialias,  ///< open_clip
+  bicubic,            ///< HF, ALBEF
+  bilinear,           ///< mPLUG
+};
+
+/// A table of positions for another grid, its first rows as they are. table: [prefix + old side², D]. Pixel centres lie at halves.
+Tensor resize_position_table(const Tensor& table, int64_t height, int64_t width, int64_t prefix_tokens, TableResize how);
+inline Tensor resize_position_table(const Tensor& table, int64_t height, int64_t width, int64_t prefix_tokens, bool antialias) {
+  return resize_position_table(table, height, width, prefix_tokens, antialias ? TableResize::bicubic_antialias : TableResize::bicubic);
+}
 /// A table of positions for another length, linear. table: [L, D].
 Tensor resize_text_position_table(const Tensor& table, int64_t length);
 
 class VisionTransformer : public VisionTower {
  public:
+  /// embed_dim 0: without proj, for those who read the tokens.
   VisionTransformer(const VisionConfig& config, int64_t embed_dim);
   /// image: [B, 3, H, W].
   VisionOutput forward(const Tensor& image, Trace* trace = nullptr) const override;
+  /// What leaves the last block, before ln_post, class token first: [B, N + 1, D]. A picture smaller than image_size takes the
+  /// first rows of the position table (specs: mplug, 1.1).
+  Tensor states(const Tensor& image, Trace* trace = nullptr) const;
 
   Tensor class_embedding;        ///< [D]
   Tensor positional_embedding;   ///< [N + 1, D]
-  Tensor proj;                   ///< [pooled width, E], used as x @ proj
+  Tensor proj;                   ///< [pooled width, E], used as x @ proj; undefined without
   std::shared_ptr<torch::nn::Module> conv1;
   std::shared_ptr<LayerNorm> ln_pre, ln_post;
   std::shared_ptr<Transformer> transformer;
@@ -52,8 +65,6 @@ class VisionTransformer : public VisionTower {
   std::shared_ptr<GGeM> ggem;
 
  private:
-  Tensor patches(const Tensor& image) const;
-
   VisionConfig config_;
   Tensor patch_weight_;          ///< conv1.weight [D, 3, P, P]
 };

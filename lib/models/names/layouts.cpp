@@ -6,6 +6,7 @@
 #include "vlm/core/strings.h"
 #include "vlm/models/clip/names.h"
 #include "vlm/models/names/blip_names.h"
+#include "vlm/models/names/mplug_names.h"
 #include "vlm/models/names/ofa_names.h"
 #include "vlm/models/names/siglip_names.h"
 
@@ -44,6 +45,7 @@ std::string family_of_names(const TensorMap& weights) {
   if (is_hf_blip(weights) || is_original_blip(weights)) return "blip";
   if (weights.count("text_decoder.cross_attn.0.ln_1.weight")) return "coca";
   if (is_ofa(weights)) return "ofa";
+  if (is_mplug(weights)) return "mplug";
   const bool open_clip = weights.count("visual.conv1.weight") > 0 &&
                          (weights.count("text_projection") || weights.count("text.text_projection") ||
                           weights.count("positional_embedding") || weights.count("text.positional_embedding"));
@@ -60,6 +62,7 @@ TensorMap convert_names(const TensorMap& weights, const std::string& from, const
   std::string family = layouts::family_of_layouts(from, to);
   if (family.empty()) family = family_of_names(weights);
   if (family.empty()) family = "clip";
+  if (family == "mplug") fail("mPLUG's weights have one layout; there is none to convert them to");
   const Side source = layouts::side_of(from, family), target = layouts::side_of(to, family);
   if (source == target) return weights;
   if (family == "siglip") {

@@ -15,7 +15,7 @@
 
 namespace vlm {
 
-/// "clip", "coca", "siglip", "blip", "ofa", or "" for weights whose names belong to none of them (specs: clip, 8.3).
+/// "clip", "coca", "siglip", "blip", "ofa", "mplug", or "" for weights whose names belong to none of them (specs: clip, 8.3).
 std::string family_of_names(const TensorMap& weights);
 /// True if the names are those of HF's model of the family, false if they are open_clip's or the original ones.
 bool has_hf_names(const TensorMap& weights);

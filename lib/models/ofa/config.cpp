@@ -255,6 +255,8 @@ OfaConfig OfaConfig::from_hf(const std::string& json, const std::string& name) {
   c.decoder_ffn = root.size("decoder_ffn_dim", c.decoder_ffn);
   c.max_source_positions = c.max_target_positions = root.size("max_position_embeddings", 1024);
   c.scale_embedding = root.flag("scale_embedding", false);
+  c.init_std = root.number("init_std", c.init_std);
+  if (c.init_std <= 0) fail(name, ": init_std must be positive");
   c.scale_attn = c.scale_fc = root.flag("normformer", true);
   c.encoder_entangled = root.flag("entangle_position_embedding", false);
   c.decoder_entangled = c.encoder_entangled && !root.flag("disable_entangle", false);
@@ -335,6 +337,7 @@ nlohmann::ordered_json OfaConfig::to_hf() const {
   nlohmann::ordered_json out = {{"architectures", {"OFAModel"}}, {"model_type", "ofa"}};
   out["vocab_size"] = vocab_size;
   out["max_position_embeddings"] = max_source_positions;
+  out["init_std"] = init_std;
   out["d_model"] = width;
   out["encoder_layers"] = encoder_layers;
   out["encoder_ffn_dim"] = encoder_ffn;

@@ -41,6 +41,7 @@ struct OfaConfig {
   int64_t resnet_stem_width = 64;
   bool freeze_resnet = false, sync_bn = false;
   double dropout = 0.1, attention_dropout = 0, activation_dropout = 0;
+  double init_std = 0.02;  ///< of the linear and embedding weights that a new model begins with; narrow models need more, some 1 / sqrt(width)
   double encoder_drop_path = 0, decoder_drop_path = 0, resnet_drop_path = 0;
   OfaPromptConfig encoder_prompt, decoder_prompt;
   bool adapter = false;

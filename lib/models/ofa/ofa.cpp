@@ -22,7 +22,7 @@ double OfaExitThresholds::at_step(int64_t step) const {
 OfaModel::OfaModel(const OfaConfig& config) : config_(config) {
   encoder = register_module("encoder", std::make_shared<OfaEncoder>(config));
   decoder = register_module("decoder", std::make_shared<OfaDecoder>(config));
-  init_transformer(*this);
+  init_transformer(*this, config.init_std);
   {
     at::NoGradGuard no_grad;
     encoder->embed_tokens->weight[config.pad].zero_();
