@@ -15,7 +15,7 @@ MplugModel& comparing(Model& model) {
     fail_usage("the objective 'mplug' trains models of the family mplug that compare pictures and texts (task: pretrain or retrieval)",
                own ? concat(", not those for ", name_of(own->architecture().task)) : concat(", not ", model.family()));
   }
-  if (!own->has_copies() || !own->image_queue.defined()) fail_usage("the objective 'mplug' needs a model with momentum copies (model.config.distill: true)");
+  if (!own->has_copies()) own->add_copies();  // what was released for use has none
   return *own;
 }
 

@@ -3,7 +3,7 @@
 /// momentum networks, wrong pairs and hidden words are made of. Specs: alignment, 2 and 4; mplug, 2.
 
 #include "vlm/core/rng.h"
-#include "vlm/text/token_masking.h"
+#include "vlm/losses/token_masking.h"
 #include "vlm/train/objective.h"
 #include "vlm/train/text_rows.h"
 
