@@ -53,7 +53,7 @@ vlm=$top/build/release/bin/vlm
 kind=pictures
 $scenes && kind=scenes
 if $full; then
-  clip_recipe=configs/tiny/clip_pictures_full.yaml ofa_steps=2000 kind=$kind-full
+  clip_recipe=configs/tiny/clip_pictures_full.yaml ofa_steps=6000 kind=$kind-full
 else
   clip_recipe=configs/tiny/clip_pictures.yaml ofa_steps=400
 fi

@@ -102,7 +102,7 @@ TEST(AlignmentStep, MomentumNetworksMoveBeforeTheySee) {
   AlignmentOptions options;
   options.momentum = 0;  // the copies become the networks
   AlignmentBatch same = batch();
-  same.image_aug = {};
+  same.image_aug = Tensor();
   const AlignmentStep step = alignment_step(*model, same, options);
   EXPECT_TRUE(at::allclose(step.features.image, step.features.image_m, 1e-5, 1e-6));
 }
