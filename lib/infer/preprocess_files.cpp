@@ -51,7 +51,7 @@ nlohmann::ordered_json to_hf_preprocessor(const PreprocessOptions& o, const std:
                                           std::vector<std::string>& notes) {
   using namespace preprocess_files;
   // No processor of OFA's or mPLUG's reads this file, so it may say what HF's have no words for.
-  if (family == "ofa" || family == "mplug") {
+  if (family == "ofa" || family == "mplug" || family == "albef") {
     nlohmann::ordered_json own;
     own["preprocess_cfg"] = to_open_clip_preprocess(o, notes);
     return own;
