@@ -171,7 +171,9 @@ TEST(Albef, BertAndDeitAreWherePretrainingBegins) {
   for (const auto& [name, tensor] : now) {
     const bool taken = text.count(name) || vision.count(name);
     // Momentum copies begin as what they copy.
-    if (taken && !is_momentum_name(name)) EXPECT_TRUE(at::equal(tensor, then.at(name))) << name;
+    if (taken && !is_momentum_name(name)) {
+      EXPECT_TRUE(at::equal(tensor, then.at(name))) << name;
+    }
     if (!taken) {
       EXPECT_TRUE(mentions(name, "crossattention") || mentions(name, "_proj") || mentions(name, "queue") || starts_with(name, "itm_head") || name == "temp")
           << name;
