@@ -37,6 +37,7 @@ void add_index(CLI::App& app);
 void add_infill(CLI::App& app);
 void add_info(CLI::App& app);
 void add_launch(CLI::App& app);
+void add_explain(CLI::App& app);
 void add_match(CLI::App& app);
 void add_pretrain(CLI::App& app);
 void add_finetune(CLI::App& app);

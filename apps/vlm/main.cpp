@@ -129,6 +129,7 @@ int main(int argc, char** argv) {
   add_caption(app);
   add_vqa(app);
   add_match(app);
+  add_explain(app);
   add_ground(app);
   add_describe_region(app);
   add_entail(app);
