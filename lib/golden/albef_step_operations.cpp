@@ -10,7 +10,7 @@
 #include "vlm/infer/answer_ranking.h"
 #include "vlm/infer/grad_cam.h"
 #include "vlm/infer/rerank.h"
-#include "vlm/train/albef_task_step.h"
+#include "vlm/train/task_step.h"
 #include "vlm/train/alignment_step.h"
 
 namespace vlm::golden {

@@ -11,6 +11,7 @@
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
 #include "vlm/infer/grad_cam.h"
+#include "vlm/text/caption_cleaning.h"
 
 namespace vlm {
 
@@ -72,16 +73,20 @@ std::vector<ExplainedText> explain_texts(const TextPipeline& pipeline, const Pic
   must_explain(pipeline);
   if (texts.size() != batch.placements.size()) fail("there are ", texts.size(), " texts for ", batch.placements.size(), " pictures");
   const Tokenizer& tokenizer = pipeline.tokenizer();
-  const TextRows rows = special_rows(tokenizer, texts, 512);
+  const int64_t longest = require<DualEncoder>(pipeline.model(), "show where words are", "it has no two towers").context_length();
+  std::vector<std::string> cleaned;
+  for (const auto& text : texts) cleaned.push_back(clean_caption(heat_text_rules(pipeline.model()), text));
+  const TextRows rows = special_rows(tokenizer, cleaned, longest);
   const Tensor heat = heat_of_words(pipeline.model(), batch.pixels, rows.ids, rows.mask, layer).detach();  // [B, L, s, s]
   std::vector<ExplainedText> out;
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto row = static_cast<int64_t>(i);
     const auto on_picture = [&](const Tensor& map) { return heat_on_picture(map, batch.placements[i], batch.pixels.size(2), batch.pixels.size(3)); };
     ExplainedText& text = out.emplace_back();
-    text.heat = on_picture(heat[row].mean(0));
+    const auto ids = tokenizer.with_specials(tokenizer.encode(cleaned[i]), longest);
+    // Padding, which depends on the other texts of the batch, would only make the whole map weaker.
+    text.heat = on_picture(heat[row].slice(0, 0, static_cast<int64_t>(ids.size())).mean(0));
     if (!with_words) continue;
-    const auto ids = tokenizer.with_specials(tokenizer.encode(texts[i]), 512);
     for (const auto& word : explained_texts::words_of(tokenizer, ids)) {
       text.words.push_back({word.text, on_picture(heat[row].index_select(0, at::tensor(word.places, at::kLong)).mean(0))});
     }
