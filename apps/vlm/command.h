@@ -33,6 +33,7 @@ void add_eval(CLI::App& app);
 void add_forward(CLI::App& app);
 void add_golden(CLI::App& app);
 void add_ground(CLI::App& app);
+void add_explain(CLI::App& app);
 void add_index(CLI::App& app);
 void add_infill(CLI::App& app);
 void add_info(CLI::App& app);

@@ -63,8 +63,10 @@ Tensor heat_on_picture(const Tensor& map, const PicturePlacement& placement, int
   return out;
 }
 
+bool explains(const TextPipeline& pipeline) { return shows_heat(pipeline.model()); }
+
 void must_explain(const TextPipeline& pipeline) {
-  if (shows_heat(pipeline.model())) return;
+  if (explains(pipeline)) return;
   fail("this ", pipeline.model().family(), " model cannot show where words are: it has no matching head on layers of text that look at the picture; ALBEF's models for "
        "retrieval have");
 }

@@ -29,6 +29,8 @@ struct ExplainedText {
   std::vector<ExplainedWord> words;
 };
 
+/// Whether the model can.
+bool explains(const TextPipeline& pipeline);
 /// Throws an Error that says what the model lacks.
 void must_explain(const TextPipeline& pipeline);
 /// One text for each picture of `batch`, cleaned as the family wants; layer: of heat_of_words(). Maps of words are only made if `with_words`.
