@@ -13,6 +13,17 @@ void AnswerFlags::add_to(CLI::App& command, const std::string& prompt) {
   add_prompt_to(command, prompt);
 }
 
+void AnswerFlags::add_rank_to(CLI::App& command) {
+  command.add_flag("--rank", rank, "ALBEF, mPLUG: rank the answers of --answers by likelihood, as these models are evaluated, in place of searching among them");
+  command.add_option("--k-test", k_test, "With --rank: so many answers, those whose first words are the likeliest, are scored as a whole")->capture_default_str()->check(at_least_one);
+}
+
+int64_t AnswerFlags::ranked() const {
+  if (rank && answers.empty()) fail_usage("--rank needs the answers that it ranks: --answers FILE");
+  if (rank && score_all) fail_usage("--rank (ALBEF, mPLUG) and --score-all (OFA) exclude each other");
+  return rank ? k_test : 0;
+}
+
 void AnswerFlags::add_prompt_to(CLI::App& command, const std::string& prompt) {
   prompt_type = prompt;
   command.add_option("--prompt-type", prompt_type,

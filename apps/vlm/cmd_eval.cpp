@@ -161,6 +161,7 @@ void answers(const Options& options) {
   settings.variant = vqa_variant_named(options.variant);
   settings.strict = options.strict;
   options.answers.apply(settings.answer.answers, settings.answer.score_all, settings.answer.prompt);
+  settings.answer.rank = options.answers.ranked();
   std::vector<AnsweredQuestion> answered;
   settings.each = [&](const auto& result) {
     if (!options.out.empty()) results.write(result);
@@ -173,6 +174,7 @@ void answers(const Options& options) {
   if (options.model.json) {
     auto json = report.to_json();
     json["variant"] = options.variant;
+    if (settings.answer.rank > 0) json["k_test"] = settings.answer.rank;
     for (const auto& group : accuracy_by_wording(answered, least)) {
       json["per_wording"].push_back({{"wording", group.wording}, {"questions", group.questions}, {"accuracy", group.accuracy},
                                      {"commonest", group.commonest}, {"commonest_share", group.commonest_share}});
@@ -253,6 +255,7 @@ void add_eval(CLI::App& app) {
     options->add_to(*vqa, 8);
     vqa->add_option("--variant", options->variant, "official, or albef (as ALBEF, TCL and mPLUG count)")->capture_default_str()->check(CLI::IsMember({"official", "albef"}));
     options->answers.add_to(*vqa);
+    options->answers.add_rank_to(*vqa);
     vqa->add_flag("--with-objects", options->vqa.with_objects, "OFA: the names of a picture's objects in the data set are part of the question, as in published models");
     vqa->add_flag("--blip-enc-token", options->vqa.answer.enc_token, "Open questions with [ENC] as in the original BLIP code");
     options->generate.add_to(*vqa, {3, 10}, {5, 30});

@@ -21,7 +21,8 @@ void run(Options options) {
   options.answers.apply(options.answer.answers, options.answer.score_all, options.answer.prompt);
   const auto files = options.task.files();
   const TextPipeline pipeline = options.task.model.load_text();
-  with_context(options.task.model.model, [&] { pipeline.must_answer(); });
+  options.answer.rank = options.answers.ranked();
+  with_context(options.task.model.model, [&] { options.answer.rank > 0 ? pipeline.must_rank() : pipeline.must_answer(); });
   options.answer.generate = options.generate.onto(pipeline.answer_search());
   options.task.run(pipeline, files, [&](const PictureBatch& batch) {
     return for_each_text(batch, options.task.texts, [&](const std::vector<std::string>& questions) {
@@ -39,12 +40,13 @@ void run(Options options) {
 void add_vqa(CLI::App& app) {
   auto options = std::make_shared<vqa::Options>();
   options->task.label = "answers";
-  CLI::App* command = add_command(app, "vqa", "Answer a question about pictures (OFA, BLIP, mPLUG)", "vlm vqa --model blip-vqa-base photo.jpg \"what colour is the car?\"",
+  CLI::App* command = add_command(app, "vqa", "Answer a question about pictures (OFA, BLIP, ALBEF, mPLUG)", "vlm vqa --model blip-vqa-base photo.jpg \"what colour is the car?\"",
                                   [options] { vqa::run(*options); });
   options->task.add_to(*command, "Pictures, folders or patterns; the last argument is the question");
   options->task.add_frames_to(*command);
   options->task.add_text_to(*command, "question", "The question");
   options->answers.add_to(*command);
+  options->answers.add_rank_to(*command);
   command->add_flag("--blip-enc-token", options->answer.enc_token, "Open the question with [ENC] as in the original BLIP code");
   options->generate.add_to(*command, {3, 10}, {5, 30});
 }

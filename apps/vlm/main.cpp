@@ -81,7 +81,7 @@ namespace {
 /// threads spin for a moment before they sleep.
 void wait_passively(int argc, char** argv) {
   static constexpr const char* busy[] = {"pretrain", "finetune", "eval", "embed", "index", "search", "classify", "report"};
-  static constexpr const char* decoding[] = {"caption", "vqa", "match", "ground", "describe-region", "entail", "infill", "ask"};
+  static constexpr const char* decoding[] = {"caption", "vqa", "match", "ground", "explain", "describe-region", "entail", "infill", "ask"};
   if (argc < 2 || std::getenv("OMP_WAIT_POLICY") || std::getenv("GOMP_SPINCOUNT")) return;
   const auto is_one_of = [&](const auto& names) {
     return std::any_of(std::begin(names), std::end(names), [&](const char* name) { return std::strcmp(argv[1], name) == 0; });
@@ -129,8 +129,8 @@ int main(int argc, char** argv) {
   add_caption(app);
   add_vqa(app);
   add_match(app);
-  add_explain(app);
   add_ground(app);
+  add_explain(app);
   add_describe_region(app);
   add_entail(app);
   add_infill(app);

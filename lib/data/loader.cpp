@@ -25,9 +25,9 @@ int thread_count(int64_t wanted) {
 }
 
 /// The decoder's errors of whatever kind cost one sample; running out of memory is not the sample's fault.
-Image decode(const Sample& sample, const DecodeOptions& options) {
+Image decode(const Sample& sample, size_t picture, const DecodeOptions& options) {
   try {
-    return decode_image(sample.images[0].bytes, options);
+    return decode_image(sample.images[picture].bytes, options);
   } catch (const std::bad_alloc&) {
     throw;
   } catch (const std::exception& error) {
@@ -223,9 +223,13 @@ void Loader::begin(int64_t epoch, uint64_t seed, bool shuffle, std::vector<Curso
 
 std::shared_ptr<const Image> Loader::picture_of(const Sample& sample) const {
   if (auto kept = cache_.find(sample.number)) return kept;
-  auto image = std::make_shared<const Image>(shrink_to_side(loader::decode(sample, source_->decode_options()), options_.max_side));
+  auto image = decoded(sample, 0);
   if (options_.cache_mb > 0) cache_.add(sample.number, image);
   return image;
+}
+
+std::shared_ptr<const Image> Loader::decoded(const Sample& sample, size_t picture) const {
+  return std::make_shared<const Image>(shrink_to_side(loader::decode(sample, picture, source_->decode_options()), options_.max_side));
 }
 
 void Loader::fill(Pending& pending, size_t i) const {
@@ -245,11 +249,13 @@ void Loader::fill(Pending& pending, size_t i) const {
     const int64_t pixels = 3 * form_.height * form_.width;
     float* row = pixels > 0 ? pending.images.mutable_data_ptr<float>() + static_cast<int64_t>(i) * pixels : nullptr;
     if (!pictured && row) std::fill(row, row + pixels, 0.f);
+    for (size_t k = 1; k < std::min(sample.images.size(), static_cast<size_t>(form_.pictures)); ++k) sample.further.push_back(decoded(sample, k));
     if (form_.prepare) form_.prepare(sample, *image, random, row, slot.text);
     if (form_.tokenize && form_.text_length > 0) {
       form_.tokenize(slot.text, pending.ids.mutable_data_ptr<int64_t>() + static_cast<int64_t>(i) * form_.text_length);
     }
     for (auto& encoded : sample.images) std::string().swap(encoded.bytes);
+    sample.further.clear();
     slot.sample = std::move(sample);
   } catch (const SampleError& error) {
     slot.skipped = std::make_unique<SampleError>(error);

@@ -41,6 +41,7 @@ struct Batch {
 struct BatchForm {
   int64_t height = 0, width = 0;  ///< of Batch::images
   int64_t text_length = 0;        ///< L of Batch::ids
+  int64_t pictures = 1;           ///< of each sample; those behind the first are given to `prepare` as Sample::further
 
   /// Writes [3, height, width] floats to `pixels`. `image` is the decoded picture (empty if the sample has none). `text` holds
   /// the caption that was drawn and may be changed, as may the sample (a box that moves with the crop). All randomness comes
@@ -141,6 +142,7 @@ class Loader {
   void refill();
   void fill(Pending& pending, size_t slot) const;
   std::shared_ptr<const Image> picture_of(const Sample& sample) const;
+  std::shared_ptr<const Image> decoded(const Sample& sample, size_t picture) const;
   Batch collect(Pending& pending);
   void finish_epoch();
 

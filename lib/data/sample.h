@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
@@ -12,6 +13,8 @@
 #include "vlm/core/error.h"
 
 namespace vlm {
+
+struct Image;
 
 /// A picture as it is stored; it is decoded where it is needed.
 struct EncodedImage {
@@ -34,6 +37,7 @@ struct Sample {
   std::string shard;                         ///< base name of the file that it comes from
   std::vector<std::string> fields;           ///< extensions of the members that were there, sorted
   nlohmann::json meta;                       ///< object with anything else (ids, split, premise …), or null
+  std::vector<std::shared_ptr<const Image>> further;  ///< decoded pictures behind the first, while a batch that asks for them is made
 
   /// What messages call it: "list.json: 00000012 (val/12.jpg)".
   std::string place() const {

@@ -10,7 +10,7 @@
 #include "vlm/infer/answer_ranking.h"
 #include "vlm/infer/grad_cam.h"
 #include "vlm/infer/rerank.h"
-#include "vlm/train/albef_task_step.h"
+#include "vlm/train/task_step.h"
 #include "vlm/train/alignment_step.h"
 
 namespace vlm::golden {
@@ -99,15 +99,14 @@ Result vqa_loss(const Case& c) {
   batch.row = at::repeat_interleave(counts);
   batch.answer = c.in("answer_ids");
   batch.answer_mask = c.in("answer_mask");
-  return finish(c, answer_step(*model, batch, c.in("weights"), task_options(c, *model)), *model);
+  return finish(c, answer_step(*model, model.get(), batch, c.in("weights"), task_options(c, *model)), *model);
 }
 
 Result vqa_rank(const Case& c) {
   const auto model = albef_model_of<AlbefAnswerer>(c, AlbefTask::vqa);
   const c10::InferenceMode inference;
-  const Tensor mask = c.in("question_mask");
-  const Tensor states = model->encode_question(model->online(), c.in("image"), c.in("question_ids"), mask);
-  const auto ranked = rank_answers(*model->text_decoder, states, mask, c.in("answer_ids"), c.in("answer_mask"), {.k = c.param("k_test", int64_t(128))});
+  const auto [states, mask] = model->read_question(c.in("image"), c.in("question_ids"), c.in("question_mask"));
+  const auto ranked = rank_answers(*model, states, mask, c.in("answer_ids"), c.in("answer_mask"), {.k = c.param("k_test", int64_t(128))});
   Result result;
   result.set("out.topk_ids", ranked.ids);
   result.set("out.topk_probs", ranked.probabilities);
@@ -117,7 +116,7 @@ Result vqa_rank(const Case& c) {
 Result classify(const Case& c, AlbefTask task) {
   const auto model = albef_model_of<AlbefClassifier>(c, task);
   const Tensor image = c.in("image"), ids = c.in("input_ids"), mask = c.in("attention_mask");
-  return finish(c, classify_step(*model, image, ids, mask, c.in("labels"), task_options(c, *model)), *model);
+  return finish(c, classify_step(*model, model.get(), image, ids, mask, c.in("labels"), task_options(c, *model)), *model);
 }
 
 Result ve_logits(const Case& c) { return classify(c, AlbefTask::entailment); }
@@ -126,7 +125,7 @@ Result nlvr_logits(const Case& c) { return classify(c, AlbefTask::nlvr); }
 Result text_assignment(const Case& c) {
   const auto model = albef_model_of<AlbefTextAssigner>(c, AlbefTask::text_assignment);
   const Tensor image = c.in("image");
-  const auto step = assign_step(*model, image, c.in("input_ids"), c.in("attention_mask"), c.in("first_image_index"), c.in("second_image_index"), c.in("labels"));
+  const auto step = assign_step(*model, model->encode_image(image), c.in("input_ids"), c.in("attention_mask"), c.in("first_image_index"), c.in("second_image_index"), c.in("labels"));
   Result result = finish(c, step, *model);
   result.set("out.weights", picture_pair_weights(model->online().project_image(model->encode_image(image))));
   return result;

@@ -62,9 +62,8 @@ Result vqa_loss(const Case& c) {
 Result ranked_answers(const Case& c) {
   const auto model = mplug_model<MplugAnswerer>(c);
   const c10::InferenceMode inference;
-  const BertContext question = model->read(model->encode_image(c.in("image")), c.in("question_ids"), c.in("question_mask"));
-  const RankedAnswers ranked =
-      rank_answers(*model->networks.text_decoder, question.states, question.mask, c.in("answer_ids"), c.in("answer_mask"), {.k = c.params.at("k")});
+  const auto [states, mask] = model->read_question(c.in("image"), c.in("question_ids"), c.in("question_mask"));
+  const RankedAnswers ranked = rank_answers(*model, states, mask, c.in("answer_ids"), c.in("answer_mask"), {.k = c.params.at("k")});
   Result result;
   result.set("out.topk_ids", ranked.ids);
   result.set("out.topk_probs", ranked.probabilities);

@@ -3,7 +3,11 @@
 
 #include <ATen/core/Tensor.h>
 
-#include "vlm/models/layers/bert_lm.h"
+#include <string>
+#include <vector>
+
+#include "vlm/infer/text_ids.h"
+#include "vlm/models/answer_ranker.h"
 
 namespace vlm {
 
@@ -17,9 +21,12 @@ struct RankOptions {
   int64_t chunk = 1024;      ///< rows of answers in one pass of the decoder
 };
 
-/// states, mask: of the questions, [B, Lq, D] and [B, Lq]; answers, answer_mask: [A, La], rows that begin with [CLS]. The first word
-/// counts twice: it chooses the k, and is part of the whole, as in the reference. Without gradients.
-RankedAnswers rank_answers(const BertLanguageModel& decoder, const Tensor& states, const Tensor& mask, const Tensor& answers, const Tensor& answer_mask,
+/// states, mask: of the questions, as AnswerRanker::read_question() gives them; answers, answer_mask: [A, La], rows that begin with
+/// [CLS]. The first word counts twice: it chooses the k, and is part of the whole, as in the reference. Without gradients.
+RankedAnswers rank_answers(const AnswerRanker& model, const Tensor& states, const Tensor& mask, const Tensor& answers, const Tensor& answer_mask,
                            const RankOptions& options = {});
+
+/// Texts as rows of rank_answers(), with as many ends as the family's answers have (AnswerWording::ends).
+TextRows answer_rows(const Tokenizer& tokenizer, const std::vector<std::string>& answers, const GenerationTokens& tokens, int64_t ends);
 
 }  // namespace vlm

@@ -34,6 +34,10 @@ void check_layer(const char* what, int64_t layer, int64_t first, int64_t last) {
 
 }  // namespace grad_cam
 
+bool shows_heat(const Model& model) { return dynamic_cast<const AlbefAligner*>(&model) != nullptr; }
+
+std::string heat_text_rules(const Model& model) { return shows_heat(model) ? "albef" : "none"; }
+
 Tensor heat_of_words(Model& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t layer) {
   const auto& aligner =
       require<AlbefAligner>(model, "show where words are", "it has no matching head on layers of text that look at the picture; ALBEF has");

@@ -3,10 +3,16 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <string>
+
 #include "vlm/models/albef/albef.h"
 
 namespace vlm {
 
+/// Whether heat_of_words() has something to say.
+bool shows_heat(const Model& model);
+/// What is done to texts before they are read: the name of rules of text/caption_cleaning.h.
+std::string heat_text_rules(const Model& model);
 /// As grad_cam_of_words() for any model that can: [B, L, side, side]. layer -1: a third of the way through the layers that look at the
 /// picture, which is the released models' 8. Throws an Error such as "this clip model cannot show where words are: …".
 Tensor heat_of_words(Model& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t layer = -1);

@@ -13,8 +13,9 @@ namespace grounded_texts {
 
 constexpr const char* reason = "it neither takes instructions nor writes boxes; OFA and mPLUG's models for grounding do";
 
-/// [CLS] pieces [SEP], filled up.
-Tensor expressions(const Tokenizer& words, const std::vector<std::string>& texts, int64_t length) {
+}  // namespace grounded_texts
+
+Tensor expression_rows(const Tokenizer& words, const std::vector<std::string>& texts, int64_t length) {
   const int64_t pad = words.specials().pad;
   Tensor out = at::full({static_cast<int64_t>(texts.size()), length}, pad, at::kLong);
   for (size_t i = 0; i < texts.size(); ++i) {
@@ -26,8 +27,6 @@ Tensor expressions(const Tokenizer& words, const std::vector<std::string>& texts
   }
   return out;
 }
-
-}  // namespace grounded_texts
 
 void must_ground(const TextPipeline& pipeline) {
   if (!pipeline.takes_instructions()) require<Grounder>(pipeline.model(), "ground texts", grounded_texts::reason);
@@ -42,7 +41,7 @@ std::vector<instruct::GroundedBox> ground_texts(const TextPipeline& pipeline, co
   }
   const c10::InferenceMode inference;
   const Tokenizer& words = pipeline.tokenizer();
-  const Tensor ids = grounded_texts::expressions(words, texts, grounder.expression_length());
+  const Tensor ids = expression_rows(words, texts, grounder.expression_length());
   const GroundedShares found = grounder.ground(pixels, ids, ids.ne(words.specials().pad).to(at::kLong));
   const Tensor shares = found.boxes.to(at::kFloat).contiguous(), scores = found.scores.to(at::kFloat).contiguous();
   std::vector<instruct::GroundedBox> out(texts.size());

@@ -6,6 +6,9 @@
 
 namespace vlm {
 
+/// [CLS] pieces [SEP], cut and filled up to `length` ids: [B, length].
+Tensor expression_rows(const Tokenizer& tokenizer, const std::vector<std::string>& texts, int64_t length);
+
 /// Throws an Error that says what the model lacks.
 void must_ground(const TextPipeline& pipeline);
 

@@ -38,7 +38,7 @@ std::vector<std::vector<RankedText>> mplug_search(DecoderState& state, const Ten
   common.min_length = common.min_new_tokens = 0;
 
   std::vector<Item> items(static_cast<size_t>(pictures));
-  const auto prompts = rows_of(prompt);
+  const auto prompts = rows_of(prompt.cpu());
   for (size_t i = 0; i < items.size(); ++i) {
     items[i].ids.assign(static_cast<size_t>(beams), prompts[i]);
     items[i].sums.assign(static_cast<size_t>(beams), -std::numeric_limits<float>::infinity());
@@ -49,11 +49,13 @@ std::vector<std::vector<RankedText>> mplug_search(DecoderState& state, const Ten
   if (beams > vocabulary) fail_usage("generate.beams (", beams, ") is too large for a vocabulary of ", vocabulary);
   Tensor rows = at::empty({pictures * beams}, at::kLong), next = at::empty({pictures * beams, 1}, at::kLong);
   for (int64_t i = 0; i < pictures * beams; ++i) rows.data_ptr<int64_t>()[i] = i / beams;
-  state.select(rows);
-  logits = logits.index_select(0, rows);
+  // Choices are made on the processor, whatever device the decoder is on.
+  const auto device = logits.device();
+  state.select(rows.to(device));
+  logits = logits.index_select(0, rows.to(device));
 
   for (int64_t step = 0; step < steps; ++step) {
-    Tensor scores = at::softmax(logits.to(at::kFloat), 1).log().contiguous();  // [B K, V]
+    Tensor scores = at::softmax(logits.to(at::kFloat), 1).log().cpu().contiguous();  // [B K, V]
     const auto penalty = static_cast<float>(std::pow(static_cast<double>(5 + step + 1) / 6.0, options.length_penalty));
     bool open = false;
     for (int64_t picture = 0; picture < pictures; ++picture) {
@@ -91,8 +93,8 @@ std::vector<std::vector<RankedText>> mplug_search(DecoderState& state, const Ten
       open = open || !item.done;
     }
     if (!open) break;
-    state.select(rows);
-    logits = state.step(next);
+    state.select(rows.to(device));
+    logits = state.step(next.to(device));
   }
 
   std::vector<std::vector<RankedText>> out;

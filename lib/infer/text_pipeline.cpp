@@ -1,8 +1,6 @@
 #include "vlm/infer/text_pipeline.h"
 
-#include <ATen/ops/full.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros_like.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
@@ -10,11 +8,13 @@
 
 #include "vlm/core/error.h"
 #include "vlm/data/video_folder.h"
+#include "vlm/infer/answer_ranking.h"
 #include "vlm/infer/coca_search.h"
 #include "vlm/infer/instruction_tasks.h"
 #include "vlm/models/blip/blip.h"
 #include "vlm/models/layers/packed_linear.h"
 #include "vlm/models/video_model.h"
+#include "vlm/text/caption_cleaning.h"
 
 namespace vlm {
 
@@ -76,6 +76,11 @@ void TextPipeline::must_answer() const {
   if (!instructions_) require<Answerer>(*model_, "answer questions", "it has no decoder that reads a question; BLIP's and mPLUG's models for VQA and OFA have one");
 }
 
+void TextPipeline::must_rank() const {
+  require<AnswerRanker>(*model_, "rank answers", instructions_ ? "it compares all answers of a set by itself (--score-all)"
+                                                              : "it has no decoder that scores whole answers to a question; ALBEF's and mPLUG's models for VQA have one");
+}
+
 bool TextPipeline::matches() const { return instructions_ || dynamic_cast<Matcher*>(model_.get()); }
 
 GenerateOptions TextPipeline::caption_search() const {
@@ -112,23 +117,6 @@ PictureBatch TextPipeline::decode(const std::vector<std::filesystem::path>& file
 Tensor TextPipeline::decode_video(const std::filesystem::path& folder, int64_t frames) const {
   require<VideoModel>(*model_, "look at videos", "it takes one picture at a time; mPLUG takes several frames");
   return read_video_folder(folder, frames, preprocess_.options()).unsqueeze(0);
-}
-
-std::pair<Tensor, Tensor> TextPipeline::encode(const std::vector<std::string>& texts) const {
-  const Tokenizer& words = tokenizer();
-  std::vector<std::vector<int64_t>> rows;
-  size_t longest = 1;
-  for (const auto& text : texts) {
-    rows.push_back(words.with_specials(words.encode(text), 512));
-    longest = std::max(longest, rows.back().size());
-  }
-  const auto count = static_cast<int64_t>(rows.size());
-  Tensor ids = at::full({count, static_cast<int64_t>(longest)}, words.specials().pad, at::kLong), mask = at::zeros_like(ids);
-  for (size_t i = 0; i < rows.size(); ++i) {
-    std::copy(rows[i].begin(), rows[i].end(), ids.data_ptr<int64_t>() + i * longest);
-    std::fill_n(mask.data_ptr<int64_t>() + i * longest, rows[i].size(), 1);
-  }
-  return {ids, mask};
 }
 
 std::vector<GeneratedText> TextPipeline::texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens,
@@ -185,6 +173,7 @@ std::vector<GeneratedText> TextPipeline::answer(const Tensor& pixels, const std:
   GenerateOptions search = options.generate.value_or(answer_search());
   if (instructions_) {
     if (options.enc_token) fail_usage("[ENC] is BLIP's; this is a ", model_->family(), " model");
+    if (options.rank > 0) must_rank();
     return instruct::answer(*instructions_, pixels, questions,
                             {.search = instruct::search_of(search), .prompt = options.prompt, .answers = options.answers, .score_all = options.score_all},
                             options.objects);
@@ -197,7 +186,14 @@ std::vector<GeneratedText> TextPipeline::answer(const Tensor& pixels, const std:
   if (static_cast<int64_t>(questions.size()) != pixels.size(0)) fail("there are ", questions.size(), " questions for ", pixels.size(0), " pictures");
   const c10::InferenceMode inference;
   const GenerationTokens tokens = answerer.generation_tokens();
-  const auto [ids, mask] = encode(questions);
+  const AnswerWording wording = answerer.answer_wording();
+  std::vector<std::string> asked;
+  for (const auto& question : questions) asked.push_back(clean_question(wording.questions, question, 50));
+  const auto [ids, mask] = encode(asked);
+  if (options.rank > 0) {
+    if (options.enc_token) fail_usage("[ENC] is BLIP's, whose answers are searched for and not ranked");
+    return ranked_answers(pixels, {ids, mask}, options, wording.ends);
+  }
   if (options.enc_token) {
     const auto enc = tokenizer().piece_to_id("[ENC]");
     if (!enc) fail("the tokenizer has no [ENC], which the original BLIP code puts in front of a question");
@@ -221,6 +217,23 @@ std::vector<GeneratedText> TextPipeline::answer(const Tensor& pixels, const std:
     const Generated found = generate(*state, begin_prompt(rows.size(0), tokens), {}, tokens, search);
     auto texts = texts_of(found.ids, found.scores, tokens, search.rules == "mplug");
     for (size_t i = 0; i < members.size(); ++i) out[static_cast<size_t>(members[i])] = std::move(texts[i]);
+  }
+  return out;
+}
+
+std::vector<GeneratedText> TextPipeline::ranked_answers(const Tensor& pixels, const TextRows& questions, const AnswerOptions& options,
+                                                        int64_t ends) const {
+  must_rank();
+  if (options.answers.empty()) fail_usage("ranking needs the answers to choose from: --answers FILE");
+  const auto& ranker = dynamic_cast<AnswerRanker&>(*model_);
+  const GenerationTokens tokens = dynamic_cast<Answerer&>(*model_).generation_tokens();
+  const TextRows answers = answer_rows(tokenizer(), options.answers, tokens, ends);
+  const auto [states, mask] = ranker.read_question(pixels, questions.ids, questions.mask);
+  const RankedAnswers ranked = rank_answers(ranker, states, mask, answers.ids, answers.mask, {.k = options.rank});
+  std::vector<GeneratedText> out;
+  for (int64_t i = 0; i < pixels.size(0); ++i) {
+    const auto best = static_cast<size_t>(ranked.ids[i][0].item<int64_t>());
+    out.push_back({.text = options.answers[best], .ids = tokenizer().encode(options.answers[best]), .score = ranked.probabilities[i][0].item<double>()});
   }
   return out;
 }

@@ -14,6 +14,7 @@
 #include "vlm/infer/generated_text.h"
 #include "vlm/infer/instruction_pipeline.h"
 #include "vlm/infer/pipeline.h"
+#include "vlm/infer/text_ids.h"
 
 namespace vlm {
 
@@ -26,6 +27,7 @@ struct CaptionOptions {
 struct AnswerOptions {
   std::optional<GenerateOptions> generate;  ///< none: TextPipeline::answer_search()
   std::vector<std::string> answers;  ///< if any: only these may come out
+  int64_t rank = 0;                 ///< more than 0: whole `answers` are ranked by likelihood, those so many whose first words are the likeliest
   bool enc_token = false;            ///< BLIP: the question opens with [ENC] as in the original code, not with [CLS] as in HF's
   // ---  models that take instructions:
   bool score_all = false;            ///< all `answers` are scored instead of searched
@@ -54,6 +56,7 @@ class TextPipeline {
   Tensor decode_video(const std::filesystem::path& folder, int64_t frames) const;
 
   /// Throw an Error that says what the model lacks.
+  void must_rank() const;
   void must_caption() const;
   void must_answer() const;
   /// How captions and answers of this model are searched for unless something else is asked for: 3 beams, or as the model
@@ -63,7 +66,8 @@ class TextPipeline {
 
   /// pixels: [B, 3, H, W], or of decode_video(). Throws if the model cannot caption.
   std::vector<GeneratedText> caption(const Tensor& pixels, const CaptionOptions& options = {}) const;
-  /// One question for each picture. Throws if the model cannot answer.
+  /// One question for each picture, cleaned as the family wants (of at most 50 words). Throws if the model cannot answer. The score of an
+  /// answer that was ranked is its probability among those that were.
   std::vector<GeneratedText> answer(const Tensor& pixels, const std::vector<std::string>& questions, const AnswerOptions& options = {}) const;
   /// Whether match() can say something.
   bool matches() const;
@@ -85,8 +89,8 @@ class TextPipeline {
   TextPipeline(std::shared_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer, const PreprocessOptions& preprocess,
                const PipelineOptions& options, bool frozen);
 
-  /// Rows [B, L] with their specials, and a mask of what is no padding.
-  std::pair<Tensor, Tensor> encode(const std::vector<std::string>& texts) const;
+  TextRows encode(const std::vector<std::string>& texts) const { return special_rows(tokenizer(), texts, 512); }
+  std::vector<GeneratedText> ranked_answers(const Tensor& pixels, const TextRows& questions, const AnswerOptions& options, int64_t ends) const;
   /// past_end: what stands behind an end is text, too (mPLUG's search).
   std::vector<GeneratedText> texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens, bool past_end = false) const;
 

@@ -37,10 +37,18 @@ struct GenerationTokens {
   int64_t max_length = 0;  ///< ids that a row can hold, begin included
 };
 
+/// How a family spells questions and answers, and what it is taught them with.
+struct AnswerWording {
+  std::string questions = "none";  ///< what is done to questions: the name of rules of text/caption_cleaning.h
+  int64_t ends = 1;                ///< ends behind an answer that is taught or ranked
+  double label_smoothing = 0.1;    ///< as published
+};
+
 class Generator {
  public:
   virtual ~Generator() = default;
   virtual GenerationTokens generation_tokens() const = 0;
+  virtual AnswerWording answer_wording() const { return {}; }
 };
 
 /// How a model's texts are searched for unless something else is asked for (infer/generate.h).

@@ -14,6 +14,10 @@ class CaptionTrainable : public virtual Generator {
   /// pixels: [B, 3, H, W]; ids: [B, L], int64, texts that begin with generation_tokens().begin; mask: [B, L], 0 for padding,
   /// which stands at the end. Returns logits [B, L, V]; those at place t are for the id at t + 1.
   virtual Tensor caption_logits(const Tensor& pixels, const Tensor& ids, const Tensor& mask) = 0;
+  /// The same of several texts a picture: text n is about picture row[n] ([N], int64). Models that can look at each picture once do.
+  virtual Tensor several_caption_logits(const Tensor& pixels, const Tensor& row, const Tensor& ids, const Tensor& mask) {
+    return caption_logits(pixels.index_select(0, row), ids, mask);
+  }
 };
 
 /// Learns to answer questions about pictures.
@@ -29,6 +33,12 @@ class AnswerTrainable : public virtual Generator {
  public:
   /// Logits [N, La, V], as those of CaptionTrainable. Pictures and questions are encoded once, however many answers.
   virtual Tensor answer_logits(const AnswerBatch& batch) = 0;
+  /// Whether slow copies can say the same, as momentum_answer_logits(): a constant.
+  virtual bool has_teacher() const { return false; }
+  virtual Tensor momentum_answer_logits(const AnswerBatch& batch) const {
+    (void)batch;
+    return {};
+  }
 };
 
 /// Pairs for a contrastive loss and captions, from one pass (CoCa, arXiv 2205.01917).

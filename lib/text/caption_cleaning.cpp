@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "vlm/core/error.h"
 #include "vlm/text/text_cleaning.h"
 #include "vlm/text/unicode.h"
 
@@ -109,6 +110,27 @@ std::string albef_question(std::string_view text, int64_t max_words) { return ca
 std::string mplug_caption(std::string_view text, int64_t max_words) { return caption_cleaning::caption(lower(text), max_words); }
 
 std::string mplug_question(std::string_view text, int64_t max_words) { return caption_cleaning::question(lower(text), max_words); }
+
+namespace caption_cleaning {
+
+/// As one of the families does it; `ofa` and others have rules that are asked for by themselves.
+std::string by_name(const std::string& rules, std::string_view text, int64_t max_words, std::string (*albef)(std::string_view, int64_t),
+                    std::string (*mplug)(std::string_view, int64_t)) {
+  if (rules == "none") return std::string(text);
+  if (rules == "albef") return albef(text, max_words);
+  if (rules == "mplug") return mplug(text, max_words);
+  fail_usage("there are no rules of cleaning '", rules, "'; there are albef, mplug and none");
+}
+
+}  // namespace caption_cleaning
+
+std::string clean_caption(const std::string& rules, std::string_view text, int64_t max_words) {
+  return caption_cleaning::by_name(rules, text, max_words, albef_caption, mplug_caption);
+}
+
+std::string clean_question(const std::string& rules, std::string_view text, int64_t max_words) {
+  return caption_cleaning::by_name(rules, text, max_words, albef_question, mplug_question);
+}
 
 std::string ofa_caption(std::string_view text, int64_t max_words) {
   return caption_cleaning::ofa_text(text, true, max_words);

@@ -18,6 +18,9 @@ std::string albef_question(std::string_view text, int64_t max_words = 30);
 /// mPLUG's captions and questions (specs: mplug, 5): ALBEF's rules but for the letters.
 std::string mplug_caption(std::string_view text, int64_t max_words = 30);
 std::string mplug_question(std::string_view text, int64_t max_words = 30);
+/// The same by the name of the rules: albef, mplug, or none (the text stays as it is). Throws a usage error for another name.
+std::string clean_caption(const std::string& rules, std::string_view text, int64_t max_words = 30);
+std::string clean_question(const std::string& rules, std::string_view text, int64_t max_words = 30);
 /// Captions as OFA reads them: punctuation goes at the beginning only.
 std::string ofa_caption(std::string_view text, int64_t max_words = 30);
 /// The same without a rule for `<person>`; the task appends "?" if the text does not end with it.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "vlm/core/error.h"
+#include "vlm/train/stacked_pictures.h"
 
 namespace vlm {
 
@@ -28,23 +29,6 @@ std::set<std::string> features_of(const AlbefAligner& model) {
   std::set<std::string> out = {"image", "text", "image_aug", "text_aug"};
   if (model.vision_proj_ind) out.insert({"image_ind", "text_ind", "image_ind_aug", "text_ind_aug"});
   return out;
-}
-
-/// A picture augmented twice, the second below the first.
-PrepareSample twice(const TrainTransformOptions& augment, const PreprocessOptions& evaluation, int64_t height, int64_t width) {
-  const auto transform = std::make_shared<const TrainTransform>(augment, evaluation);
-  if (transform->output_size().height != height || transform->output_size().width != width) {
-    fail_usage("data.augment.size gives ", transform->output_size().height, " x ", transform->output_size().width, ", but the model takes ", height, " x ", width);
-  }
-  return [transform, height, width](Sample& sample, const Image& image, SplitMix64& random, float* pixels, std::string&) {
-    if (image.pixels.empty()) throw SampleError("no_image", sample.shard + ": " + sample.key);
-    const auto plane = static_cast<size_t>(height * width);
-    std::vector<float> view(3 * plane);
-    for (size_t v = 0; v < 2; ++v) {
-      transform->write(image, random, view.data());
-      for (size_t channel = 0; channel < 3; ++channel) std::copy_n(&view[channel * plane], plane, pixels + (2 * channel + v) * plane);
-    }
-  };
 }
 
 }  // namespace alignment_objective
@@ -77,7 +61,9 @@ std::pair<int64_t, int64_t> AlignmentObjective::image_size_of(const std::string&
 }
 
 PrepareSample AlignmentObjective::preparation(const std::string&, const TrainTransformOptions& augment, const PreprocessOptions& evaluation) const {
-  return two_views_ ? alignment_objective::twice(augment, evaluation, size_.first, size_.second) : PrepareSample();
+  if (!two_views_) return {};
+  // A picture augmented twice.
+  return stacked(augment, evaluation, size_, [](const Sample&, const Image& image, SplitMix64&, std::string&) { return std::vector<const Image*>{&image, &image}; });
 }
 
 std::vector<LossTerm> AlignmentObjective::losses(const Batch& batch) {
@@ -86,8 +72,9 @@ std::vector<LossTerm> AlignmentObjective::losses(const Batch& batch) {
   AlignmentBatch in;
   in.image = batch.images;
   if (two_views_) {
-    in.image = batch.images.slice(2, 0, size_.first).contiguous();
-    in.image_aug = batch.images.slice(2, size_.first, 2 * size_.first).contiguous();
+    const auto views = unstacked(batch.images, 2);
+    in.image = views[0];
+    in.image_aug = views[1];
   }
   const TextRows text = rows_of(captions(batch), shared_.max_length, true, device);
   in.ids = text.ids;

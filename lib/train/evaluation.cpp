@@ -127,6 +127,7 @@ EvaluationResult answers(const Task& task) {
   options.answer.prompt = ofa_instruction::prompt_named(task.options.prompt_type);
   if (!task.options.answers.empty()) options.answer.answers = read_answer_set(task.options.answers);
   options.answer.score_all = task.options.score_all;
+  options.answer.rank = task.options.rank;
   options.with_objects = task.options.add_object;
   options.progress = false;
   options.each = [&](const Json& result) { results.push_back(result); };
@@ -181,19 +182,19 @@ EvaluationResult zero_shot(const Task& task) {
   return out;
 }
 
-EvaluationResult entailment(const Task& task) {
+EvaluationResult statements(const Task& task, EntailmentReport (*evaluate)(const TextPipeline&, const Source&, const EntailmentEvaluation&), const char* headline) {
   std::vector<Json> results;
   EntailmentEvaluation options;
   options.prompt = ofa_instruction::prompt_named(task.options.prompt_type);
   options.with_premise = task.options.add_caption;
   options.progress = false;
   options.each = [&](const Json& result) { results.push_back(result); };
-  const EntailmentReport report = evaluate_entailment(task.text_pipeline(), task.source, options);
+  const EntailmentReport report = evaluate(task.text_pipeline(), task.source, options);
 
   EvaluationResult out;
   out.metrics = {{"accuracy", report.accuracy}};
   out.main_metric = "accuracy";
-  out.headline = concat("entailment ", percent_of(report.accuracy), " (always the commonest label ", percent_of(report.majority), ")");
+  out.headline = concat(headline, " ", percent_of(report.accuracy), " (always the commonest label ", percent_of(report.majority), ")");
   out.report = report.to_json();
   for (const size_t i : task.kept(results.size())) {
     Json example = task.example(results[i].at("picture"), results[i].at("number"));
@@ -205,6 +206,9 @@ EvaluationResult entailment(const Task& task) {
   }
   return out;
 }
+
+EvaluationResult entailment(const Task& task) { return statements(task, evaluate_entailment, "entailment"); }
+EvaluationResult picture_pairs(const Task& task) { return statements(task, evaluate_nlvr2, "statements about two pictures"); }
 
 /// "12 40 230 199" of a box.
 std::string corners_of(const Json& box) {
@@ -244,7 +248,7 @@ struct Protocol {
 };
 
 constexpr Protocol protocols[] = {{"retrieval", retrieval}, {"caption", captions}, {"vqa", answers},
-                                  {"zeroshot", zero_shot}, {"entail", entailment}, {"ground", boxes}};
+                                  {"zeroshot", zero_shot}, {"entail", entailment}, {"nlvr2", picture_pairs}, {"ground", boxes}};
 
 }  // namespace evaluation
 

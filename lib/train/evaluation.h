@@ -20,7 +20,7 @@ namespace vlm {
 
 /// The section `eval` of a recipe.
 struct EvaluationOptions {
-  std::string name{};             ///< retrieval, caption, vqa, zeroshot, entail, ground; empty: what the objective says
+  std::string name{};             ///< retrieval, caption, vqa, zeroshot, entail, nlvr2, ground; empty: what the objective says
   int64_t limit = 0;              ///< samples, spread over the data set; 0: all
   int64_t batch_size = 32;
   std::string prompt{};           ///< what captions begin with; zeroshot: the text around a class name, "{}" if empty
@@ -29,6 +29,7 @@ struct EvaluationOptions {
   bool merge_equal_texts = true;  ///< retrieval: equal texts are one
   std::string prompt_type = "none";  ///< vqa, entail: what the decoder of a model that takes instructions is given: none, src, prev_output
   std::string answers{};          ///< vqa: file of the only answers that may come out
+  int64_t rank = 0;               ///< vqa: more than 0: whole answers of the set are ranked, those so many that begin the likeliest (ALBEF, mPLUG)
   bool score_all = false;         ///< vqa: all answers of the set are scored instead of searched
   bool add_object = false;        ///< vqa: the names of a picture's objects are part of the question
   bool add_caption = false;       ///< entail: the picture's caption is part of the instruction
@@ -36,7 +37,7 @@ struct EvaluationOptions {
   int64_t samples = 16;           ///< examples to keep
 
   void fields(Fields& f) {
-    f.field("name", name, "retrieval, caption, vqa, zeroshot, entail or ground; empty: what the objective says");
+    f.field("name", name, "retrieval, caption, vqa, zeroshot, entail, nlvr2 or ground; empty: what the objective says");
     f.field("limit", limit, "samples that are evaluated, spread over the data set; 0: all");
     f.field("batch_size", batch_size, "pictures in a batch");
     f.field("prompt", prompt, "what captions begin with; zeroshot: the text around a class name, which goes in place of {}");
@@ -45,6 +46,7 @@ struct EvaluationOptions {
     f.field("merge_equal_texts", merge_equal_texts, "retrieval: equal texts (ignoring case and punctuation) are one text");
     f.field("prompt_type", prompt_type, "vqa, entail: what the decoder of a model that takes instructions is given: none, src or prev_output");
     f.field("answers", answers, "vqa: file of the only answers that may come out");
+    f.field("rank", rank, "vqa: the answers of the set are ranked by likelihood, so many of them as a whole (ALBEF, mPLUG: 128); 0: they are searched");
     f.field("score_all", score_all, "vqa: all answers of the set are scored instead of searched");
     f.field("add_object", add_object, "vqa: the names of a picture's objects are part of the question");
     f.field("add_caption", add_caption, "entail: the picture's caption is part of the instruction");
@@ -59,7 +61,7 @@ struct EvaluationResult {
   std::string headline;                   ///< "R@10 image to text 17.6 % (chance 2.0 %)"
   nlohmann::ordered_json report;          ///< all that the protocol says
   /// An array of {key, thumbnail (a data: URI, longest side 96)} and, by protocol, {caption, found: [{text, right}]},
-  /// {caption, references}, {question, answer, references}, {class, predicted}; entail and ground: {question, answer, references, right}.
+  /// {caption, references}, {question, answer, references}, {class, predicted}; entail, nlvr2 and ground: {question, answer, references, right}.
   nlohmann::ordered_json samples = nlohmann::ordered_json::array();
 };
 

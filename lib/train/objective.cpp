@@ -2,12 +2,15 @@
 
 #include "vlm/train/alignment_objective.h"
 #include "vlm/train/caption_objective.h"
+#include "vlm/train/caption_scst_objective.h"
 #include "vlm/train/clip_objective.h"
 #include "vlm/train/coca_objective.h"
+#include "vlm/train/ground_objective.h"
 #include "vlm/train/mplug_objective.h"
 #include "vlm/train/ofa_objective.h"
 #include "vlm/train/ofa_pretrain_objective.h"
 #include "vlm/train/ofa_scst_objective.h"
+#include "vlm/train/sentence_objective.h"
 #include "vlm/train/siglip_objective.h"
 #include "vlm/train/vqa_objective.h"
 
@@ -32,11 +35,16 @@ Registry<ObjectiveFactory>& objectives() {
     out.add("siglip", make_siglip_objective);
     out.add("coca", make_coca_objective);
     out.add("caption", make_caption_objective);
+    out.add("caption_scst", make_caption_scst_objective);
     out.add("vqa", make_vqa_objective);
+    out.add("entail", make_entail_objective);
+    out.add("nlvr2", make_nlvr2_objective);
+    out.add("text_assignment", make_text_assignment_objective);
     out.add("albef", make_albef_objective);
     out.add("tcl", make_tcl_objective);
     out.add("codis", make_codis_objective);
     out.add("mplug", make_mplug_objective);
+    out.add("mplug_ground", make_mplug_ground_objective);
     out.add("ofa", make_ofa_objective);
     out.add("ofa_pretrain", make_ofa_pretrain_objective);
     out.add("ofa_scst", make_ofa_scst_objective);

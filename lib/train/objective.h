@@ -62,6 +62,8 @@ class Objective {
   /// Throws a SampleError if there is nothing to learn from a sample; `text` is the caption that was drawn. Called by several
   /// threads at once.
   virtual void check(const Sample& sample, const std::string& text) const;
+  /// Pictures of a sample that preparation() gets: those behind the first as Sample::further.
+  virtual int64_t pictures() const { return 1; }
   /// Height and width of Batch::images; 0 and 0: there are no pictures. Also those of evaluation and of the model that comes out.
   virtual std::pair<int64_t, int64_t> image_size() const = 0;
   /// The same for one data set, where they differ.
@@ -70,7 +72,7 @@ class Objective {
   virtual PrepareSample preparation(const std::string& source, const TrainTransformOptions& augment, const PreprocessOptions& evaluation) const {
     return (void)source, (void)augment, (void)evaluation, PrepareSample();
   }
-  /// How a model that was trained so is measured, unless the recipe says: "retrieval", "caption", "vqa", or "" (not at all).
+  /// How a model that was trained so is measured, unless the recipe says: "retrieval", "caption", "vqa" …, or "" (not at all).
   virtual std::string evaluation() const { return ""; }
 };
 

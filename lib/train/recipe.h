@@ -82,7 +82,8 @@ struct ObjectiveRecipe {
   Config options;
 
   void fields(Fields& f) {
-    f.field("name", name, "clip, siglip, coca, caption, vqa, albef, tcl, codis, mplug, ofa, ofa_pretrain, ofa_scst, or one that a program has added");
+    f.field("name", name, "clip, siglip, coca, caption, caption_scst, vqa, entail, nlvr2, text_assignment, albef, tcl, codis, mplug, mplug_ground, ofa, ofa_pretrain, "
+            "ofa_scst, or one that a program has added");
     f.field("weight", weight, "its terms are multiplied by this");
     f.field("data", data, "names of data.mix that it takes; empty: all");
     f.field("options", options, "keys of that objective");

@@ -107,6 +107,7 @@ std::unique_ptr<Loader> TrainingData::make_loader(const SourceRecipe& recipe, co
   form.height = height;
   form.width = width;
   form.text_length = lead->text_length();
+  form.pictures = lead->pictures();
   form.prepare = own ? std::move(own) : augmentation_of(recipe_.augment, preprocess, height, width);
   form.prepare = [takers, prepare = std::move(form.prepare)](Sample& sample, const Image& image, SplitMix64& random, float* pixels, std::string& text) {
     for (const Objective* objective : takers) objective->check(sample, text);

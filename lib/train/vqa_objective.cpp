@@ -1,9 +1,6 @@
 #include "vlm/train/vqa_objective.h"
 
 #include <ATen/CPUGeneratorImpl.h>
-#include <ATen/TensorOperators.h>
-#include <ATen/core/Reduction.h>
-#include <ATen/ops/cross_entropy_loss.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
@@ -11,6 +8,7 @@
 #include <numeric>
 
 #include "vlm/core/rng.h"
+#include "vlm/text/caption_cleaning.h"
 #include "vlm/train/text_rows.h"
 
 namespace vlm {
@@ -42,19 +40,30 @@ VqaObjective::VqaObjective(const ObjectiveContext& context, const VqaObjectiveOp
     : answerer_(require<AnswerTrainable>(context.model, "be trained with the objective 'vqa'", "it has no decoder that reads a question")),
       tokenizer_(context.tokenizer),
       options_(options),
+      teacher_(options, context.model, answerer_.has_teacher()),
       size_(require<PictureModel>(context.model, "be trained with the objective 'vqa'", "it takes no pictures").picture_size()) {
   if (!tokenizer_) fail("the objective 'vqa' needs a tokenizer");
   if (options_.answers != "all" && options_.answers != "one") fail_usage("objective.options.answers is all or one, not '", options_.answers, "'");
   if (options_.max_answer_length < 2 || options_.max_question_length < 2) {
     fail_usage("objective.options.max_question_length and max_answer_length are at least 2");
   }
+  const AnswerWording wording = answerer_.answer_wording();
+  if (options_.label_smoothing == -1) options_.label_smoothing = wording.label_smoothing;
+  if (!(options_.label_smoothing >= 0 && options_.label_smoothing < 1)) fail_usage("objective.options.label_smoothing must be from 0 to below 1, and is ", options_.label_smoothing);
+  if (options_.label_smoothing > 0 && teacher_.full() > 0) {
+    fail_usage("objective.options.label_smoothing and alpha both soften the targets; set one of them to 0 (ALBEF as published: label_smoothing: 0)");
+  }
+  if (options_.questions == "auto") options_.questions = wording.questions;
+  clean_question(options_.questions, "");  // unknown rules end the run here
+  ends_ = wording.ends;
   const int64_t most = answerer_.generation_tokens().max_length;
   options_.max_question_length = std::min(options_.max_question_length, most);
   options_.max_answer_length = std::min(options_.max_answer_length, most);
 }
 
 std::vector<int64_t> VqaObjective::question_ids(const Sample& sample) const {
-  auto ids = tokenizer_->with_specials(tokenizer_->encode(sample.question), options_.max_question_length);
+  const std::string question = clean_question(options_.questions, sample.question, options_.max_question_words);
+  auto ids = tokenizer_->with_specials(tokenizer_->encode(question), options_.max_question_length);
   if (options_.enc_token) ids.at(0) = tokenizer_->id_of("[ENC]");
   return ids;
 }
@@ -64,6 +73,13 @@ void VqaObjective::check(const Sample& sample, const std::string&) const {
   if (sample.images.empty()) throw SampleError("no_image", place);
   if (sample.question.empty()) throw SampleError("no_question", place);
   if (sample.answers.empty()) throw SampleError("no_answer", place);
+}
+
+void VqaObjective::begin_step(int64_t step, int64_t) { teacher_.begin_step(step); }
+
+std::vector<std::pair<std::string, double>> VqaObjective::metrics() const {
+  if (teacher_.full() == 0) return {};
+  return {{"alpha", teacher_.alpha()}};
 }
 
 std::vector<LossTerm> VqaObjective::losses(const Batch& batch) {
@@ -76,26 +92,24 @@ std::vector<LossTerm> VqaObjective::losses(const Batch& batch) {
   for (size_t i = 0; i < batch.samples.size(); ++i) {
     questions.push_back(question_ids(batch.samples[i]));
     for (const auto& [answer, weight] : taught_answers(batch.samples[i], options_.answers == "one", seed)) {
-      answers.push_back(taught_ids(*tokenizer_, answer, tokens, options_.max_answer_length));
+      answers.push_back(taught_ids(*tokenizer_, answer, tokens, options_.max_answer_length, ends_));
       row.push_back(static_cast<int64_t>(i));
       weights.push_back(weight);
     }
   }
   const auto device = batch.images.device();
   const TextRows asked = pad_rows(questions, tokens.pad, device), said = pad_rows(answers, tokens.pad, device);
-  const Tensor logits = answerer_.answer_logits({.pixels = batch.images,
-                                                 .question = asked.ids,
-                                                 .question_mask = asked.mask,
-                                                 .row = at::tensor(row, at::kLong).to(device),
-                                                 .answer = said.ids,
-                                                 .answer_mask = said.mask,
-                                                .mask_question_padding = options_.mask_question_padding});             // [N, L, V]
-  const Tensor labels = labels_of(said, 1).slice(1, 1);                                 // [N, L - 1]
-  const Tensor each = at::cross_entropy_loss(logits.slice(1, 0, -1).transpose(1, 2), labels, {}, at::Reduction::None, -100,
-                                             options_.label_smoothing);                 // [N, L - 1]
-  const Tensor weight = at::tensor(weights, at::kDouble).to(each.options().requires_grad(false));
-  const double count = static_cast<double>(batch.samples.size());
-  return {{"answer", (each.sum(1) * weight).sum() / count, count}};
+  const AnswerBatch taught = {.pixels = batch.images,
+                              .question = asked.ids,
+                              .question_mask = asked.mask,
+                              .row = at::tensor(row, at::kLong).to(device),
+                              .answer = said.ids,
+                              .answer_mask = said.mask,
+                              .mask_question_padding = options_.mask_question_padding};
+  TaskStepOptions step = teacher_.step_options();
+  step.label_smoothing = options_.label_smoothing;
+  const Tensor weight = at::tensor(weights, at::kDouble).to(device, at::kFloat);
+  return {{"answer", answer_step(answerer_, teacher_.copies(), taught, weight, step).loss, static_cast<double>(batch.samples.size())}};
 }
 
 std::unique_ptr<Objective> make_vqa_objective(const ObjectiveContext& context, const Config& options) {

@@ -101,7 +101,7 @@ TEST_F(AlbefCommands, RetrievalIsMeasuredInTwoStages) {
 
 TEST_F(AlbefCommands, ExplainDrawsAMapForEachWord) {
   std::filesystem::create_directories(*folder_ / "maps");
-  const auto explained = json("explain", "albef", root_ + "/pictures/p1.png 'a red cats' --draw " + root_ + "/maps");
+  const auto explained = json("explain", "albef", root_ + "/pictures/p1.png 'a red cats' --out " + root_ + "/maps");
   ASSERT_EQ(explained.size(), 1u);
   const auto& words = explained[0].at("words");
   ASSERT_EQ(words.size(), 3u);
@@ -111,7 +111,7 @@ TEST_F(AlbefCommands, ExplainDrawsAMapForEachWord) {
     EXPECT_EQ(map.height, 40);
     EXPECT_EQ(map.width, 70);
   }
-  const Outcome refused = run("explain --model " + root_ + "/ofa " + root_ + "/pictures/p1.png 'a cat' --draw " + root_ + "/maps");
+  const Outcome refused = run("explain --model " + root_ + "/ofa " + root_ + "/pictures/p1.png 'a cat' --out " + root_ + "/maps");
   EXPECT_EQ(refused.code, 1);
   EXPECT_NE(refused.out.find("this ofa model cannot show where words are"), std::string::npos) << refused.out;
 }

@@ -70,7 +70,7 @@ TEST(RankAnswers, IsTheOrderOfWholeAnswersWhoseFirstWordCountsTwice) {
     for (size_t i = 0; i < list[static_cast<size_t>(a)].size(); ++i) answers[a][static_cast<int64_t>(i)] = list[static_cast<size_t>(a)][i];
   }
   const Tensor states = model->encode_question(model->online(), pixels, question, question_mask);
-  const auto ranked = rank_answers(*model->text_decoder, states, question_mask, answers, answers.ne(0).to(at::kLong), {.k = 5, .chunk = 3});
+  const auto ranked = rank_answers(*model, states, question_mask, answers, answers.ne(0).to(at::kLong), {.k = 5, .chunk = 3});
   for (int64_t q = 0; q < 2; ++q) {
     std::vector<std::pair<double, int64_t>> expected;
     for (size_t a = 0; a < list.size(); ++a) {

@@ -12,7 +12,7 @@
 #include "tiny_albef.h"
 #include "vlm/core/error.h"
 #include "vlm/losses/image_text_contrast.h"
-#include "vlm/train/albef_task_step.h"
+#include "vlm/train/task_step.h"
 #include "vlm/train/alignment_step.h"
 
 namespace vlm {

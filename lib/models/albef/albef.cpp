@@ -156,18 +156,16 @@ Tensor AlbefClassifierHead::forward(const Tensor& x) const { return out_->forwar
 AlbefClassifier::AlbefClassifier(const AlbefConfig& config)
     : AlbefModel(config, config.task == AlbefTask::nlvr ? AlbefTask::nlvr : AlbefTask::entailment) {
   add_text_encoder();
-  const int64_t classes = config_.task == AlbefTask::nlvr ? 2 : 3;
-  std::tie(cls_head, cls_head_m) = add<AlbefClassifierHead>("cls_head", config_.text.width, classes);
+  std::tie(cls_head, cls_head_m) = add<AlbefClassifierHead>("cls_head", config_.text.width, classes());
   torch::nn::Module::train(false);
 }
 
 Tensor AlbefClassifier::logits_of(const AlbefEncoders& encoders, const AlbefClassifierHead& head, const Tensor& pixels, const Tensor& ids,
                                   const Tensor& mask) const {
-  const int64_t pictures = config_.task == AlbefTask::nlvr ? 2 : 1;
-  if (pixels.size(0) != pictures * ids.size(0)) {
-    fail(ids.size(0), " sentences need ", pictures * ids.size(0), " pictures, not ", pixels.size(0));
+  if (pixels.size(0) != pictures() * ids.size(0)) {
+    fail(ids.size(0), " sentences need ", pictures() * ids.size(0), " pictures, not ", pixels.size(0));
   }
-  const auto contexts = albef::contexts(encoders.visual_encoder->forward(pixels), pictures);
+  const auto contexts = albef::contexts(encoders.visual_encoder->forward(pixels), pictures());
   return head.forward(encoders.text_encoder->encode_pair(ids, mask, contexts).select(1, 0));  // [B, classes]
 }
 

@@ -10,7 +10,9 @@
 
 #include "vlm/models/albef/config.h"
 #include "vlm/models/layers/bert_lm.h"
+#include "vlm/models/answer_ranker.h"
 #include "vlm/models/layers/momentum_copy.h"
+#include "vlm/models/pair_classifier.h"
 #include "vlm/models/reranker.h"
 #include "vlm/models/trainable.h"
 
@@ -113,17 +115,25 @@ class AlbefAligner : public AlbefModel, public DualEncoder, public Reranker {
 };
 
 /// Answers questions about pictures: the encoder reads picture and question, a decoder of its own writes.
-class AlbefAnswerer : public AlbefModel, public Answerer, public AnswerTrainable {
+class AlbefAnswerer : public AlbefModel, public Answerer, public AnswerTrainable, public AnswerRanker {
  public:
   explicit AlbefAnswerer(const AlbefConfig& config);
   /// States of the question, looking at the picture: [B, L, D].
   Tensor encode_question(const AlbefEncoders& encoders, const Tensor& pixels, const Tensor& question, const Tensor& mask) const;
   std::unique_ptr<DecoderState> begin_answer(const Tensor& pixels, const Tensor& question, const Tensor& mask) override;
   GenerationTokens generation_tokens() const override;
+  /// The answer's text carries an end, and the tokenizer adds another one.
+  AnswerWording answer_wording() const override { return {.questions = "albef", .ends = 2, .label_smoothing = 0}; }
+  std::pair<Tensor, Tensor> read_question(const Tensor& pixels, const Tensor& question, const Tensor& mask) const override {
+    return {encode_question(online_, pixels, question, mask), mask};
+  }
+  Tensor decode_answers(const Tensor& answers, const Tensor& answer_mask, const Tensor& states, const Tensor& mask) const override {
+    return text_decoder->forward(answers, answer_mask, states, mask);
+  }
   /// Answers do not look at the padding of questions, whatever the batch says.
   Tensor answer_logits(const AnswerBatch& batch) override;
-  /// The same of the momentum copies.
-  Tensor momentum_answer_logits(const AnswerBatch& batch) const;
+  bool has_teacher() const override { return has_momentum(); }
+  Tensor momentum_answer_logits(const AnswerBatch& batch) const override;
 
   std::shared_ptr<BertLanguageModel> text_decoder, text_decoder_m;
 
@@ -143,12 +153,16 @@ class AlbefClassifierHead : public torch::nn::Module {
 };
 
 /// Says what a sentence has to do with one picture (SNLI-VE: contradiction, neutral, entailment), or with two (NLVR2: false, true).
-class AlbefClassifier : public AlbefModel {
+class AlbefClassifier : public AlbefModel, public PairClassifier {
  public:
   explicit AlbefClassifier(const AlbefConfig& config);
-  /// pixels: [B, 3, S, S], or of two pictures for each sentence [2 B, …], all first ones before all second ones. Returns [B, classes].
-  Tensor logits(const Tensor& pixels, const Tensor& ids, const Tensor& mask) const;
-  Tensor momentum_logits(const Tensor& pixels, const Tensor& ids, const Tensor& mask) const;
+  int64_t pictures() const override { return config_.task == AlbefTask::nlvr ? 2 : 1; }
+  int64_t classes() const override { return config_.task == AlbefTask::nlvr ? 2 : 3; }
+  Tensor logits(const Tensor& pixels, const Tensor& ids, const Tensor& mask) const override;
+  bool has_teacher() const override { return has_momentum(); }
+  Tensor momentum_logits(const Tensor& pixels, const Tensor& ids, const Tensor& mask) const override;
+  std::string sentence_rules() const override { return "albef"; }
+  int64_t longest_sentence() const override { return config_.text.positions; }
 
   std::shared_ptr<AlbefClassifierHead> cls_head, cls_head_m;
 

@@ -25,11 +25,13 @@ MplugClassifier::MplugClassifier(const MplugConfig& config) : MplugModel(config,
 }
 
 Tensor MplugClassifier::logits(const Tensor& pixels, const Tensor& ids, const Tensor& mask) const {
-  const Tensor text = networks.encode_text(ids, mask);
-  if (pictures() == 1) return cls_head_->forward(fuse(encode_image(pixels), text, mask).text.select(1, 0));
-  if (pixels.dim() != 5 || pixels.size(1) != 2) fail("NLVR2 takes two pictures for each text, [B, 2, 3, S, S], not ", pixels.sizes());
+  if (pixels.size(0) != pictures() * ids.size(0)) {
+    fail(ids.size(0), " sentences need ", pictures() * ids.size(0), " pictures, not ", pixels.size(0));
+  }
+  const Tensor text = networks.encode_text(ids, mask), image = encode_image(pixels);                        // [B, L, H], [n B, P, H]
   std::vector<Tensor> read;
-  for (int64_t i = 0; i < 2; ++i) read.push_back(fuse(encode_image(pixels.select(1, i)), text, mask).text.select(1, 0));  // [B, H]
+  const auto of_each = image.chunk(pictures());
+  for (const auto& of_picture : of_each) read.push_back(fuse(of_picture, text, mask).text.select(1, 0));    // [B, H]
   return cls_head_->forward(at::cat(read, 1));
 }
 

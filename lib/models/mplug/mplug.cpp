@@ -116,6 +116,11 @@ Tensor MplugAnswerer::answer_logits(const AnswerBatch& batch) {
   return networks.text_decoder->forward(batch.answer, batch.answer_mask, context.states.index_select(0, batch.row), mask);  // [N, La, V]
 }
 
+std::pair<Tensor, Tensor> MplugAnswerer::read_question(const Tensor& pixels, const Tensor& question, const Tensor& mask) const {
+  BertContext context = read(encode_image(pixels), question, mask);
+  return {std::move(context.states), std::move(context.mask)};
+}
+
 template <class Base>
 Tensor MplugPairs<Base>::match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) {
   return at::softmax(this->pair_logits(this->encode_image(pixels), this->networks.encode_text(ids, mask), mask), 1).select(1, 1);

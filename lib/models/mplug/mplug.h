@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "vlm/io/tensor_map.h"
+#include "vlm/models/answer_ranker.h"
 #include "vlm/models/layers/momentum_copy.h"
 #include "vlm/models/mplug/networks.h"
 #include "vlm/models/reranker.h"
@@ -72,19 +73,27 @@ class MplugCaptioner : public MplugModel, public Captioner, public CaptionTraina
   Tensor caption_logits(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override {
     return networks.text_decoder->forward(ids, mask, encode_image(pixels));
   }
+  Tensor several_caption_logits(const Tensor& pixels, const Tensor& row, const Tensor& ids, const Tensor& mask) override {
+    return networks.text_decoder->forward(ids, mask, encode_image(pixels).index_select(0, row));
+  }
+  AnswerWording answer_wording() const override { return {.label_smoothing = 0}; }
 
  protected:
   MplugCaptioner(const MplugConfig& config, MplugTask task);
 };
 
 /// Answers questions; can caption as well, as its decoder reads a picture alone, too.
-class MplugAnswerer : public MplugCaptioner, public Answerer, public AnswerTrainable {
+class MplugAnswerer : public MplugCaptioner, public Answerer, public AnswerTrainable, public AnswerRanker {
  public:
   explicit MplugAnswerer(const MplugConfig& config) : MplugAnswerer(config, MplugTask::vqa) {}
   std::unique_ptr<DecoderState> begin_answer(const Tensor& pixels, const Tensor& question, const Tensor& mask) override;
   UsualSearch usual_answer_search() const override;
   /// Padding of questions is never looked at, whatever the batch says.
   Tensor answer_logits(const AnswerBatch& batch) override;
+  std::pair<Tensor, Tensor> read_question(const Tensor& pixels, const Tensor& question, const Tensor& mask) const override;
+  Tensor decode_answers(const Tensor& answers, const Tensor& answer_mask, const Tensor& states, const Tensor& mask) const override {
+    return networks.text_decoder->forward(answers, answer_mask, states, mask);
+  }
 
  protected:
   MplugAnswerer(const MplugConfig& config, MplugTask task) : MplugCaptioner(config, task) {}

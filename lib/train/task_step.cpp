@@ -1,4 +1,4 @@
-#include "vlm/train/albef_task_step.h"
+#include "vlm/train/task_step.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
@@ -14,38 +14,36 @@
 #include "vlm/losses/distill.h"
 #include "vlm/losses/image_text_matching.h"
 #include "vlm/losses/language_modeling.h"
+#include "vlm/models/albef/albef.h"
 #include "vlm/train/alignment_step.h"
 
 namespace vlm {
 
-namespace albef_task {
+namespace task_step {
 
 /// Whether momentum copies teach; they have moved then.
-bool taught(const AlbefModel& model, const TaskStepOptions& options) {
-  if (!model.has_momentum()) {
-    if (options.alpha > 0) fail("alpha is ", options.alpha, ", but this ALBEF model has no momentum copies that could teach");
-    return false;
-  }
-  update_momentum(model, options.momentum);
+bool taught(bool has_teacher, const MomentumTaught* copies, const TaskStepOptions& options) {
+  if (options.alpha > 0 && !has_teacher) fail("alpha is ", options.alpha, ", but this model has no momentum copies that could teach");
+  if (copies && !copies->momentum_tensors().empty()) update_momentum(*copies, options.momentum);
   return options.alpha > 0;
 }
 
-}  // namespace albef_task
+}  // namespace task_step
 
-TaskStep answer_step(AlbefAnswerer& model, const AnswerBatch& batch, const Tensor& weights, const TaskStepOptions& options) {
-  const bool taught = albef_task::taught(model, options);
+TaskStep answer_step(AnswerTrainable& model, const MomentumTaught* copies, const AnswerBatch& batch, const Tensor& weights, const TaskStepOptions& options) {
+  const bool taught = task_step::taught(model.has_teacher(), copies, options);
   TaskStep step;
   step.logits = model.answer_logits(batch);                                                             // [N, L, V]
   const Tensor labels = batch.answer.masked_fill(batch.answer_mask.eq(0), -100);
   const Tensor teacher = taught ? model.momentum_answer_logits(batch) : Tensor();
-  const Tensor rows = next_token_row_losses(step.logits, labels, teacher, taught ? options.alpha : 0);
+  const Tensor rows = next_token_row_losses(step.logits, labels, teacher, options.alpha, -100, options.label_smoothing);
   step.loss = (weights * rows).sum() / static_cast<double>(batch.question.size(0));
   return step;
 }
 
-TaskStep classify_step(AlbefClassifier& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, const Tensor& labels,
-                       const TaskStepOptions& options) {
-  const bool taught = albef_task::taught(model, options);
+TaskStep classify_step(const PairClassifier& model, const MomentumTaught* copies, const Tensor& pixels, const Tensor& ids, const Tensor& mask,
+                       const Tensor& labels, const TaskStepOptions& options) {
+  const bool taught = task_step::taught(model.has_teacher(), copies, options);
   TaskStep step;
   step.logits = model.logits(pixels, ids, mask);
   step.loss = at::cross_entropy_loss(step.logits, labels);
@@ -88,10 +86,10 @@ PicturePairs draw_picture_pairs(const Tensor& pictures, const Tensor& uniforms) 
   return out;
 }
 
-TaskStep assign_step(AlbefTextAssigner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, const Tensor& first,
+TaskStep assign_step(const AlbefTextAssigner& model, const Tensor& image, const Tensor& ids, const Tensor& mask, const Tensor& first,
                      const Tensor& second, const Tensor& labels) {
   TaskStep step;
-  step.logits = model.logits(model.encode_image(pixels), first, second, ids, mask);
+  step.logits = model.logits(image, first, second, ids, mask);
   step.loss = at::cross_entropy_loss(step.logits, labels);
   return step;
 }
