@@ -154,7 +154,8 @@ TEST_F(InstructionProtocols, ModelsThatTakeNoInstructionsAreRefusedByName) {
     evaluate_grounding(blip, *source, {});
     FAIL();
   } catch (const Error& error) {
-    EXPECT_EQ(std::string(error.what()), "this blip model cannot ground texts: it takes no instructions");
+    EXPECT_EQ(std::string(error.what()),
+              "this blip model cannot ground texts: it neither takes instructions nor writes boxes; OFA and mPLUG's models for grounding do");
   }
 }
 
