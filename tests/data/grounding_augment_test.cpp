@@ -63,7 +63,9 @@ TEST(GroundingAugment, TheBoxGoesWhereItsPixelsGo) {
       for (size_t i = 0; i < 4; ++i) EXPECT_NEAR(seen[i], moved[i], 1.01) << "seed " << seed << ", corner " << i;
       mirrored += text == "the right cat";
     }
-    if (crop == 0) EXPECT_TRUE(mirrored > 5 && mirrored < 25) << mirrored;
+    if (crop == 0) {
+      EXPECT_TRUE(mirrored > 5 && mirrored < 25) << mirrored;
+    }
   }
 }
 
