@@ -5,7 +5,7 @@
 # have never seen, beside what chance, an untrained model, copying from the nearest picture and always saying the commonest answer
 # reach, and writes pages to look at: demo/index.html.
 # Where the pictures cannot be fetched (or with --scenes) it draws scenes and learns those.
-# Some fifteen minutes on two cores once built. --full trains both longer (the figures in README.md), some fifty minutes.
+# Some fifteen minutes on two cores once built. --full trains both longer (the figures in README.md), more than an hour.
 # key=value arguments change the recipe of the CLIP, configs/tiny/clip_pictures.yaml (--full: clip_pictures_full.yaml), as
 # train.epochs=20; those that begin with "ofa." change OFA's, configs/tiny/ofa.yaml, as ofa.train.steps=1000. Everything goes
 # below demo/, and a second run goes on where one was stopped.
@@ -53,9 +53,9 @@ vlm=$top/build/release/bin/vlm
 kind=pictures
 $scenes && kind=scenes
 if $full; then
-  clip_recipe=configs/tiny/clip_pictures_full.yaml ofa_steps=2000 kind=$kind-full
+  clip_recipe=configs/tiny/clip_pictures_full.yaml ofa_steps=6000 kind=$kind-full
 else
-  clip_recipe=configs/tiny/clip_pictures.yaml ofa_steps=400
+  clip_recipe=configs/tiny/clip_pictures.yaml ofa_steps=1000
 fi
 clip=$out/clip-$kind untrained=$out/untrained-$kind ofa=$out/ofa-$kind
 

@@ -190,8 +190,9 @@ void data(const DataTask& task) {
 
 }  // namespace bench
 
-/// OFA's tasks (bench_ofa.cpp).
+/// OFA's tasks (bench_ofa.cpp), and TCL's (bench_tcl.cpp).
 void add_bench_ofa(CLI::App& bench);
+void add_bench_tcl(CLI::App& bench);
 
 void add_bench(CLI::App& app) {
   CLI::App* command = add_command(app, "bench", "Measure speed, in the form that comparisons with other tools use (one JSON line)",
@@ -232,6 +233,7 @@ void add_bench(CLI::App& app) {
     data->add_option("--passes", task->passes, "Passes over the data")->capture_default_str()->check(at_least_one);
   }
   add_bench_ofa(*command);
+  add_bench_tcl(*command);
 }
 
 }  // namespace vlm::apps

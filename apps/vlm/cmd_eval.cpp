@@ -11,6 +11,7 @@
 #include "vlm/eval/instruction_protocols.h"
 #include "vlm/eval/probe_protocol.h"
 #include "vlm/eval/protocols.h"
+#include "vlm/eval/two_stage.h"
 #include "vlm/eval/vqa_wordings.h"
 
 namespace vlm::apps {
@@ -19,6 +20,7 @@ namespace evaluate {
 
 struct Options : EvalFlags {
   RetrievalOptions retrieval;
+  int64_t rerank = 0;
   std::string classnames, templates;
   std::vector<std::string> prompts;
   std::string variant = "official";
@@ -36,12 +38,14 @@ void retrieval(const Options& options) {
   JsonLines results(options.out);
   RetrievalOptions settings = options.retrieval;
   if (!options.out.empty()) settings.each = [&](const auto& result) { results.write(result); };
-  const RetrievalReport report = evaluate_retrieval(pipeline, *source, settings, options.strict);
+  const RetrievalReport report = options.rerank > 0 ? evaluate_two_stage(pipeline, *source, settings, options.rerank, options.strict).again
+                                                    : evaluate_retrieval(pipeline, *source, settings, options.strict);
   results.close();
   if (options.model.json) {
     auto json = report.to_json();
     json["merge_equal_texts"] = options.retrieval.merge_equal_texts;
     json["all_captions"] = options.retrieval.all_captions;
+    if (options.rerank > 0) json["rerank"] = options.rerank;
     return options.print(json);
   }
   std::printf("%ld pictures, %ld texts%s, %ld skipped\n", static_cast<long>(report.images), static_cast<long>(report.texts),
@@ -206,6 +210,8 @@ void add_eval(CLI::App& app) {
                                       [options] { evaluate::retrieval(*options); });
     options->add_to(*retrieval);
     retrieval->add_flag("--merge-equal-texts", options->retrieval.merge_equal_texts, "Equal texts (ignoring case and punctuation) are one text");
+    retrieval->add_option("--rerank", options->rerank, "Let the matching head look again at so many of each picture's texts and each text's pictures (ALBEF, mPLUG, BLIP)")
+        ->check(at_least_one);
     retrieval->add_flag("--all-captions", options->retrieval.all_captions, "Every caption of a picture is a text, not only the first");
   }
   const auto classes = [&](const char* name, const char* description, const char* example) {

@@ -1,6 +1,9 @@
 #include <ATen/ops/cat.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
 
+#include <algorithm>
 #include <cstdio>
 
 #include "command.h"
@@ -13,6 +16,7 @@
 #include "vlm/core/strings.h"
 #include "vlm/data/image_encode.h"
 #include "vlm/models/fingerprint.h"
+#include "vlm/infer/rerank.h"
 #include "vlm/infer/vector_index.h"
 #include "vlm/io/atomic_file.h"
 
@@ -27,7 +31,7 @@ struct Options {
   PictureInput input;
   std::vector<std::string> pictures;
   std::string index, queries, html;
-  int64_t top = 5, probes = 0;
+  int64_t top = 5, probes = 0, rerank = 0;
 };
 
 struct Query {
@@ -67,6 +71,51 @@ Tensor embed_queries(const std::vector<Query>& queries, const DualEncoderPipelin
     rows.push_back(query.picture ? pipeline.embed_pictures({Picture::from_file(query.text)}) : pipeline.embed_texts({query.text}));
   }
   return at::cat(rows);  // [Q, E]
+}
+
+/// Hits in the order that the matching head gives them for a text; its logit stands where the cosine stood. Pictures that cannot be
+/// looked at again come last, with their cosines.
+std::vector<Hit> look_again(const Options& options, const DualEncoderPipeline& pipeline, const VectorIndex& index, const std::string& text,
+                            const std::vector<Hit>& hits) {
+  auto& model = require<Reranker>(pipeline.model(), "look at pairs again", "it has no image-text matching head");
+  const PictureFinder finder(options.input);
+  const PictureFailed failed = [](const std::string& name, const std::string& reason) { log_warning(printable(name), ": ", reason); };
+  size_t at = 0;
+  const ReadPicture read = [&](Picture& picture) {
+    for (; at < hits.size(); ++at) {
+      const std::string& name = index.names()[static_cast<size_t>(hits[at].row)];
+      auto found = finder.find(name);
+      if (!found) {
+        failed(name, "the picture is not there any more");
+        continue;
+      }
+      picture = std::move(*found);
+      picture.name = std::to_string(at++);
+      return true;
+    }
+    return false;
+  };
+  const int64_t length = pipeline.encoder().context_length();
+  const Tensor ids = at::tensor(pipeline.tokenizer().encode_batch({text}, length), at::kLong).view({1, length});
+  const Tensor mask = ids.ne(pipeline.tokenizer().specials().pad).to(at::kLong), states = model.match_texts(ids, mask);
+  const auto [height, width] = pipeline.encoder().image_size();
+  PictureStream stream(pipeline.preprocess(), height, width, options.model.batch_size, options.model.threads, read, failed);
+  std::vector<Hit> again, rest = hits;
+  PictureBatch batch;
+  while (stream.next(batch)) {
+    const auto count = static_cast<int64_t>(batch.names.size());
+    const Tensor none = at::zeros({1, count});
+    const Tensor logits = rerank(model, model.match_pictures(batch.pixels), states, mask, none, RerankRows::texts, {.k = count}).contiguous();
+    for (int64_t i = 0; i < count; ++i) {
+      Hit& hit = rest[static_cast<size_t>(std::stoll(batch.names[static_cast<size_t>(i)]))];
+      again.push_back({hit.row, logits.const_data_ptr<float>()[i]});
+      hit.row = -1;
+    }
+  }
+  std::stable_sort(again.begin(), again.end(), [](const Hit& a, const Hit& b) { return a.similarity > b.similarity; });
+  std::erase_if(rest, [](const Hit& hit) { return hit.row < 0; });
+  again.insert(again.end(), rest.begin(), rest.end());
+  return again;
 }
 
 VectorIndex open_index(const Options& options, int64_t width, const IndexModel& model) {
@@ -175,9 +224,18 @@ void run(Options options) {
   const Tensor vectors = embed_queries(queries, pipeline);
   const VectorIndex index =
       direct ? embed_index(options, pipeline, model, vectors.size(1)) : open_index(options, vectors.size(1), model);
-  auto hits = index.search(vectors, options.top, options.probes);
+  auto hits = index.search(vectors, std::max(options.top, options.rerank), options.probes);
   std::vector<Answer> answers;
-  for (size_t i = 0; i < queries.size(); ++i) answers.push_back({queries[i], std::move(hits[i])});
+  for (size_t i = 0; i < queries.size(); ++i) {
+    auto& found = hits[i];
+    if (options.rerank > 0 && !queries[i].picture) {
+      const auto first = found.begin() + std::min<std::ptrdiff_t>(options.rerank, std::ssize(found));
+      const auto again = look_again(options, pipeline, index, queries[i].text, {found.begin(), first});
+      std::copy(again.begin(), again.end(), found.begin());
+    }
+    if (std::ssize(found) > options.top) found.resize(static_cast<size_t>(options.top));
+    answers.push_back({queries[i], std::move(found)});
+  }
   if (!options.html.empty()) write_sheet(options, index, answers);
   print(options, index, answers);
 }
@@ -199,6 +257,9 @@ void add_search(CLI::App& app) {
   command->add_option("--picture", options->pictures, "Look for what is like this picture (may be given several times)")->allow_extra_args(false);
   command->add_option("--queries", options->queries, "File with one text or picture's file a line");
   command->add_option("--top", options->top, "Pictures shown for each query")->capture_default_str()->check(at_least_one);
+  command->add_option("--rerank", options->rerank,
+                      "Let the matching head (ALBEF, mPLUG, BLIP) look again at the first so many pictures for a text; what is shown is its logit then")
+      ->check(at_least_one);
   command->add_option("--probes,--nprobe", options->probes, "Clusters of an ivf index to look into (default: one in 32, at least 16)");
   command->add_option("--html", options->html, "Also write a page with the pictures found");
 }

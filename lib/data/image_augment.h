@@ -22,6 +22,9 @@ Image adjust_sharpness(const Image& image, double factor);
 /// Three equal channels L = (19595 R + 38470 G + 7471 B + 32768) >> 16.
 Image to_grayscale(const Image& image);
 Image flip_horizontal(const Image& image);
+/// Smoothed by three boxes that have a Gaussian's variance together, as Pillow does; pixels at the edges repeat beyond them. sigma: in
+/// pixels; 0: unchanged.
+Image gaussian_blur(const Image& image, double sigma);
 
 /// Keeps the `bits` high bits, 0 to 8.
 Image posterize(const Image& image, int bits);

@@ -28,7 +28,7 @@ struct PreprocessOptions {
   std::vector<double> std = openai_std;
   std::string interpolation = "bicubic";
   std::string resize_mode = "shortest";
-  int64_t fill_color = 0;
+  int64_t fill_color = 0;                 ///< level of padding; -1: 0 after normalisation
   std::string convert = "before";
   // ---
   std::string crop = "torchvision";

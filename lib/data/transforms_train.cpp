@@ -32,6 +32,8 @@ TrainTransformOptions checked(TrainTransformOptions o, const PreprocessOptions& 
   require_probability(o.hflip_prob, "hflip_prob");
   require_probability(o.color_jitter_prob, "color_jitter_prob");
   require_probability(o.gray_scale_prob, "gray_scale_prob");
+  require_probability(o.blur_prob, "blur_prob");
+  require_range(o.blur_sigma, 1e3, "blur_sigma");
   require_probability(o.rand_augment_prob, "rand_augment_prob");
   good = o.color_jitter.empty() || (o.color_jitter.size() == 4 && o.color_jitter[3] <= 0.5);
   for (const double x : o.color_jitter) good = good && x >= 0;
@@ -55,6 +57,8 @@ void TrainTransformOptions::fields(Fields& f) {
   f.field("color_jitter", color_jitter, "strengths of brightness, contrast, saturation and hue changes");
   f.field("color_jitter_prob", color_jitter_prob, "probability of color_jitter");
   f.field("gray_scale_prob", gray_scale_prob, "probability of losing the colours");
+  f.field("blur_prob", blur_prob, "probability of a Gaussian blur");
+  f.field("blur_sigma", blur_sigma, "least and largest standard deviation of the blur, in pixels");
   f.field("rand_augment", rand_augment, "RandAugment operations a picture");
   f.field("rand_augment_level", rand_augment_level, "their strength, 0 to 10");
   f.field("rand_augment_prob", rand_augment_prob, "probability that a drawn operation is applied");
@@ -194,6 +198,7 @@ Image TrainTransform::augment(const Image& image, SplitMix64& random, Placement*
   }
   if (!o.color_jitter.empty() && o.color_jitter_prob > 0 && random.chance(o.color_jitter_prob)) out = color_jitter(out, o.color_jitter, random);
   if (o.gray_scale_prob > 0 && random.chance(o.gray_scale_prob)) out = to_grayscale(out);
+  if (o.blur_prob > 0 && random.chance(o.blur_prob)) out = gaussian_blur(out, random.uniform(o.blur_sigma[0], o.blur_sigma[1]));
   if (o.rand_augment > 0) out = rand_augment(out, o.rand_augment, o.rand_augment_level, o.rand_augment_prob, random);
   if (o.shift > 0) {
     const auto most = static_cast<uint64_t>(2 * o.shift + 1);

@@ -19,6 +19,8 @@ struct TrainTransformOptions {
   std::vector<double> color_jitter;                   ///< brightness, contrast, saturation, hue; empty: none
   double color_jitter_prob = 0;
   double gray_scale_prob = 0;
+  double blur_prob = 0;
+  std::vector<double> blur_sigma = {0.1, 2.0};
   int64_t rand_augment = 0;
   int64_t rand_augment_level = 7;
   double rand_augment_prob = 0.5;

@@ -252,9 +252,10 @@ void save_hf_folder(const fs::path& folder, const Model& model, const nlohmann::
     config = model.config();
     if (const int64_t side = model_folder::square_side(preprocessor_config); side > 0) config["image_res"] = side;
     write_safetensors(folder / "model.safetensors", with_derived_bert(weights_of(model)));
-  } else if (const auto* albef = dynamic_cast<const AlbefModel*>(&model)) {
-    config = model.config();
-    write_safetensors(folder / "model.safetensors", with_second_albef_names(*albef, weights_of(model)));
+  } else if (model.family() == "albef") {
+    config = model.config();  // all there is to know: what is saved in the background has no other type
+    const auto architecture = AlbefConfig::from_json(config.dump(), "the model");
+    write_safetensors(folder / "model.safetensors", with_second_albef_names(architecture, weights_of(model)));
   } else if (model.family() == "blip") {
     config = model.config();
     write_safetensors(folder / "model.safetensors", weights_of(model));

@@ -87,7 +87,7 @@ struct TokenizerOptions {
 /// | file | family |
 /// |---|---|
 /// | bpe_simple_vocab_16e6.txt.gz (or unpacked) | clip |
-/// | vocab.txt | bert; blip where config.json says so |
+/// | vocab.txt | bert; blip or mplug where config.json (or mPLUG's config.yaml) says so |
 /// | vocab.json beside merges.txt | hf_clip, or byte_bpe if it has no <|startoftext|> |
 /// | encoder.json beside vocab.bpe and dict.txt | ofa |
 /// | tokenizer.json | hf_clip, byte_bpe, bert (or blip) or sentencepiece, as its model is; clip beside open_clip_config.json |

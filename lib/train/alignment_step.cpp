@@ -4,9 +4,12 @@
 #include <ATen/ops/cat.h>
 #include <c10/core/GradMode.h>
 
+#include <optional>
+
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
 #include "vlm/losses/masked_language_modeling.h"
+#include "vlm/train/autocast.h"
 #include "vlm/train/feature_queue.h"
 #include "vlm/train/momentum.h"
 
@@ -57,8 +60,8 @@ Teacher teach(const AlbefEncoders& networks, const AlignmentBatch& batch, Alignm
   out.image_feat = networks.project_image(out.image);
   out.text_feat = networks.project_text(out.text);
   if (method == AlignmentMethod::tcl) {
-    out.patches = networks.project_patches(out.image);
-    out.words = networks.project_words(out.text);
+    out.patches = networks.project_patches(out.image).to(at::kFloat);
+    out.words = networks.project_words(out.text).to(at::kFloat);
   }
   return out;
 }
@@ -95,8 +98,11 @@ AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, c
   update_momentum(model, options.momentum);
   const auto teacher = alignment::teach(model.momentum(), batch, options.method);
   auto& f = step.features;
-  f = {model.online().project_image(image), model.online().project_text(text), teacher.image_feat, teacher.text_feat,
-       model.image_queue, model.text_queue};
+  f = {model.online().project_image(image).to(at::kFloat), model.online().project_text(text).to(at::kFloat), teacher.image_feat.to(at::kFloat),
+       teacher.text_feat.to(at::kFloat), model.image_queue, model.text_queue};
+  alignment::name_features(step, model, image, text, teacher);
+  // Similarities, and what comes of them, are float32 whatever the networks compute in.
+  std::optional<AutocastOff> float32(std::in_place, image.device().type());
 
   const int64_t b = batch.ids.size(0);
   step.targets = contrast_targets(batch.idx, model.idx_queue, b, f.image_queue.size(1), f.image.device());
@@ -117,7 +123,6 @@ AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, c
     const auto codes = codebook_loss(f.image, f.text, f.image_m, f.text_m, model.codebook, model.temp, options.codebook);
     step.losses.emplace_back("codebook", codes.loss());
   }
-  alignment::name_features(step, model, image, text, teacher);
 
   const FeatureQueues queues = {model.image_queue, model.text_queue, model.idx_queue, model.queue_ptr};
   if (options.communicator) {
@@ -126,6 +131,7 @@ AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, c
     enqueue_features(queues, f.image_m, f.text_m, batch.idx);
   }
 
+  float32.reset();
   if (!options.matching) {
     // Nothing is fused for it.
   } else if (batch.negative_image.defined()) {

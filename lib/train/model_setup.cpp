@@ -76,13 +76,13 @@ void merge(nlohmann::ordered_json& into, const nlohmann::ordered_json& changes) 
   }
 }
 
-/// The model of a folder with other dropout and the like, as model.config says; its weights stay.
+/// The model of a folder with other dropout, larger pictures or another task, as model.config says; its weights stay.
 std::shared_ptr<Model> with_changes(std::shared_ptr<Model> base, const ModelRecipe& recipe, uint64_t seed) {
   if (recipe.config.empty()) return base;
   nlohmann::ordered_json config = base->config();
   merge(config, recipe.config.to_json());
   std::shared_ptr<Model> out = with_context("model.config", [&] { return make_model(base->family(), Config::parse(config.dump(), "model.config"), seed); });
-  load_state(out->state(), with_counters_of(out->state(), weights_of(*base)), "model.init " + recipe.init + ", changed by model.config,");
+  load_state(out->state(), with_counters_of(out->state(), weights_for(*out, weights_of(*base))), "model.init " + recipe.init + ", changed by model.config,");
   return out;
 }
 

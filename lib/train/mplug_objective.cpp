@@ -59,7 +59,7 @@ std::vector<LossTerm> MplugObjective::losses(const Batch& batch) {
   add("ita", states.contrast.loss(), shared_.ita_weight);
   if (shared_.itm_weight != 0 && rows > 1) {
     const auto wrong = matching_negatives(states.contrast.i2t.similarity, states.contrast.t2i.similarity, uniforms(rows, device), uniforms(rows, device),
-                                          pretrains ? Tensor() : batch.image_index.to(device));
+                                          pretrains ? Tensor() : batch.image_index.to(device), NoNegative::error);
     add("itm", matching_loss(mplug_matching_logits(model_, states, wrong.image, wrong.text)), shared_.itm_weight);
   }
   if (pretrains && shared_.mlm_weight != 0) {

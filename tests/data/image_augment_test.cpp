@@ -1,6 +1,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 
 #include "image_files.h"
 #include "vlm/core/error.h"
@@ -28,6 +29,28 @@ TEST(Augment, RotatesCounterClockwise) {
   EXPECT_EQ(rotate(square, 180).pixels, orient_image(square, 3).pixels);
   const WarpOptions smooth{Filter::bilinear, {128, 128, 128}};
   EXPECT_EQ(rotate(square, 90, smooth).pixels, orient_image(square, 8).pixels);
+}
+
+TEST(Augment, BlursAsPillowDoes) {
+  Image image(7, 7);
+  const std::array<uint8_t, 3> inside = {255, 0, 100}, corner = {0, 200, 0};
+  std::copy(inside.begin(), inside.end(), image.row(3) + 3 * 2);
+  std::copy(corner.begin(), corner.end(), image.row(0) + 3 * 6);
+  const auto line = [](const Image& from, int channel, bool column, int at) {
+    std::vector<int> out;
+    for (int i = 0; i < 7; ++i) out.push_back(column ? from.row(i)[3 * at + channel] : from.row(at)[3 * i + channel]);
+    return out;
+  };
+  // Pillow 13: ImageFilter.GaussianBlur(radius=sigma).
+  const Image one = gaussian_blur(image, 1), two = gaussian_blur(image, 2);
+  EXPECT_EQ(line(one, 0, false, 3), (std::vector<int>{6, 24, 42, 24, 6, 1, 0}));
+  EXPECT_EQ(line(one, 2, true, 2), (std::vector<int>{0, 2, 9, 16, 9, 2, 0}));
+  EXPECT_EQ(line(one, 1, false, 0), (std::vector<int>{0, 0, 0, 1, 8, 37, 83}));
+  EXPECT_EQ(line(two, 0, false, 3), (std::vector<int>{9, 9, 10, 9, 6, 4, 2}));
+  EXPECT_EQ(line(two, 2, true, 2), (std::vector<int>{2, 2, 3, 4, 3, 2, 2}));
+  EXPECT_EQ(line(two, 1, false, 0), (std::vector<int>{0, 1, 4, 9, 19, 30, 38}));
+  EXPECT_EQ(gaussian_blur(image, 0).pixels, image.pixels);
+  EXPECT_THROW(gaussian_blur(image, -1), Error);
 }
 
 TEST(Augment, TranslatesRightAndDownAndFills) {

@@ -184,6 +184,7 @@ TEST(TrainTransform, RepeatsItselfForTheSameStream) {
   options.color_jitter = {0.4, 0.4, 0.4, 0.1};
   options.color_jitter_prob = 0.8;
   options.gray_scale_prob = 0.2;
+  options.blur_prob = 0.5;
   options.rand_augment = 2;
   options.shift = 3;
   const TrainTransform transform(options, {});

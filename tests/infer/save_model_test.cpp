@@ -42,8 +42,12 @@ text_cfg: {context_length: 8, vocab_size: 40, width: 16, heads: 2, layers: 1, po
     ASSERT_EQ(before.size(), after.size());
     for (const auto& [name, tensor] : before) EXPECT_TRUE(at::equal(tensor, after.at(name))) << c.family << ": " << name;
     const int64_t side = preprocess.size[0];
-    if (dynamic_cast<Captioner*>(&pipeline.model())) EXPECT_EQ(pipeline.caption(at::zeros({1, 3, side, side}), {}).size(), 1u);
-    if (dynamic_cast<Answerer*>(&pipeline.model())) EXPECT_EQ(pipeline.answer(at::zeros({1, 3, side, side}), {"what is it?"}, {}).size(), 1u);
+    if (dynamic_cast<Captioner*>(&pipeline.model())) {
+      EXPECT_EQ(pipeline.caption(at::zeros({1, 3, side, side}), {}).size(), 1u);
+    }
+    if (dynamic_cast<Answerer*>(&pipeline.model())) {
+      EXPECT_EQ(pipeline.answer(at::zeros({1, 3, side, side}), {"what is it?"}, {}).size(), 1u);
+    }
   }
 }
 

@@ -82,7 +82,9 @@ TEST(AlignmentStep, LooksAtTheQueuesAsTheyWereAndThenWritesThem) {
   using namespace alignment_step_test;
   const auto model = testing::tiny_albef_of<AlbefAligner>(testing::tiny_albef_config());
   const Tensor images = model->image_queue.clone(), texts = model->text_queue.clone();
-  const AlignmentStep step = alignment_step(*model, batch(), {.alpha = 0.3});
+  AlignmentOptions options;
+  options.alpha = 0.3;
+  const AlignmentStep step = alignment_step(*model, batch(), options);
   QueueContrastFeatures before = step.features;
   before.image_queue = images;
   before.text_queue = texts;
@@ -102,7 +104,7 @@ TEST(AlignmentStep, MomentumNetworksMoveBeforeTheySee) {
   AlignmentOptions options;
   options.momentum = 0;  // the copies become the networks
   AlignmentBatch same = batch();
-  same.image_aug = {};
+  same.image_aug = Tensor();
   const AlignmentStep step = alignment_step(*model, same, options);
   EXPECT_TRUE(at::allclose(step.features.image, step.features.image_m, 1e-5, 1e-6));
 }
@@ -126,7 +128,9 @@ TEST(AlignmentStep, SaysWhatTheModelLacks) {
   const auto alone = testing::tiny_albef_of<AlbefAligner>(config);
   EXPECT_NE(error_of([&] { alignment_step(*alone, batch(), {}); }).find("momentum copies"), std::string::npos);
   const auto plain = testing::tiny_albef_of<AlbefAligner>(testing::tiny_albef_config());
-  EXPECT_NE(error_of([&] { alignment_step(*plain, batch(), {.method = AlignmentMethod::codis}); }).find("codebook"), std::string::npos);
+  AlignmentOptions codis;
+  codis.method = AlignmentMethod::codis;
+  EXPECT_NE(error_of([&] { alignment_step(*plain, batch(), codis); }).find("codebook"), std::string::npos);
   const auto retrieval = testing::tiny_albef_of<AlbefAligner>(testing::tiny_albef_config(AlbefTask::retrieval));
   AlignmentBatch numbered = batch();
   numbered.idx = at::arange(batch_size);

@@ -6,6 +6,7 @@
 
 #include "temporary_folder.h"
 #include "tiny_models.h"
+#include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/data/scenes.h"
 #include "vlm/io/atomic_file.h"
@@ -105,6 +106,46 @@ model:
 objective: {name: caption}
 )";
 
+/// Queues and momentum copies are part of what a run goes on with. The mask is one id beyond the tokenizer's.
+const char* const albef = R"(
+model:
+  family: albef
+  config:
+    image_res: 32
+    patch_size: 8
+    vision_width: 16
+    vision_depth: 1
+    vision_heads: 2
+    embed_dim: 8
+    queue_size: 40
+    codebook_size: 12
+    independent_features: true
+    cls_token_id: 1
+    sep_token_id: 2
+    mask_token_id: 60
+    bert_config: {vocab_size: 61, hidden_size: 16, intermediate_size: 32, num_hidden_layers: 2, fusion_layer: 1, num_attention_heads: 2, max_position_embeddings: 32, encoder_width: 16}
+data: {augment: {scale: [0.5, 1.0]}}
+)";
+const char* const mplug = R"(
+model:
+  family: mplug
+  config:
+    task: pretrain
+    distill: true
+    image_res: 32
+    clip_name: tiny
+    clip_vision_layers: 1
+    clip_vision_width: 64
+    clip_vision_patch_size: 16
+    embed_dim: 8
+    queue_size: 40
+    cls_token_id: 1
+    sep_token_id: 2
+    mask_token_id: 60
+    bert_config: {vocab_size: 61, hidden_size: 16, intermediate_size: 32, num_hidden_layers: 2, num_attention_heads: 2, max_position_embeddings: 32, text_encoder_layers: 1, fusion_layers: 2, text_decode_layers: 1, stride_layer: 1}
+objective: {name: mplug}
+)";
+
 }  // namespace families_test
 
 using families_test::Families;
@@ -120,6 +161,45 @@ TEST_F(Families, CocaTrainsAndResumesWithRecomputedBlocks) {
 TEST_F(Families, BlipCaptionsTrainAndResumeWithAnAverageOfTheWeights) {
   trains_and_resumes("blip", families_test::blip,
                      {"model.tokenizer=" + (*folder_ / "vocab.txt").string(), "train.ema.enabled=true", "train.ema.decay=0.8", "train.optimizer.name=lamb"});
+}
+
+TEST_F(Families, TclTrainsAndResumesWithItsQueuesAndSecondViews) {
+  trains_and_resumes("tcl", families_test::albef,
+                     {"model.tokenizer=" + (*folder_ / "tokenizer.model").string(), "objective={name: tcl, options: {terms: {separation: 0.5, brownian_bridge: 1}}}"});
+}
+
+TEST_F(Families, CodisTrainsAndResumes) {
+  trains_and_resumes("codis", families_test::albef, {"model.tokenizer=" + (*folder_ / "tokenizer.model").string(), "objective={name: codis}"});
+}
+
+TEST_F(Families, AlbefForRetrievalTrainsAndResumes) {
+  trains_and_resumes("albef", families_test::albef,
+                     {"model.tokenizer=" + (*folder_ / "tokenizer.model").string(), "objective={name: albef, options: {stage: retrieval}}", "model.config.task=retrieval",
+                      "train.recompute=true"});
+}
+
+TEST_F(Families, MplugPretrainsAndResumes) {
+  trains_and_resumes("mplug", families_test::mplug, {"model.tokenizer=" + (*folder_ / "tokenizer.model").string()});
+}
+
+TEST_F(Families, LossesThatAModelHasNoPartsForAreRefused) {
+  const std::string tokenizer = "model.tokenizer=" + (*folder_ / "tokenizer.model").string();
+  const auto refused = [&](const std::vector<std::string>& overrides) {
+    std::vector<std::string> all = {tokenizer};
+    all.insert(all.end(), overrides.begin(), overrides.end());
+    try {
+      run_training(recipe("refused", families_test::albef, all));
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  };
+  EXPECT_NE(refused({"objective={name: codis}", "model.config.codebook_size=0"}).find("codebook"), std::string::npos);
+  EXPECT_NE(refused({"objective={name: albef}", "model.config.queue_size=0"}).find("queues"), std::string::npos);
+  EXPECT_NE(refused({"objective={name: albef}", "model.config.task=retrieval"}).find("vocabulary head"), std::string::npos);
+  EXPECT_NE(refused({"objective={name: albef, options: {terms: {separation: 1}}}", "model.config.independent_features=false"}).find("image_ind"), std::string::npos);
+  EXPECT_NE(refused({"objective={name: mplug}"}).find("albef"), std::string::npos);
+  EXPECT_NE(refused({"objective={name: tcl, options: {pooling: fixed}}"}).find("pooling"), std::string::npos);
 }
 
 TEST_F(Families, AMixOfObjectivesAndDataSetsResumes) {

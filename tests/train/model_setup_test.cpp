@@ -6,11 +6,14 @@
 #include <nlohmann/json.hpp>
 
 #include "temporary_folder.h"
+#include "tiny_albef.h"
+#include "tiny_mplug.h"
 #include "vlm/core/error.h"
 #include "vlm/data/transforms.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/tensor_map.h"
 #include "vlm/models/model_folder.h"
+#include "vlm/models/snapshot.h"
 #include "vlm/text/sentencepiece_trainer.h"
 
 namespace vlm {
@@ -73,6 +76,49 @@ TEST(ModelSetup, ACaptionerBeginsWithBothTowersOfAClip) {
     FAIL() << "weights that the CLIP lacks were made up";
   } catch (const Error& error) {
     EXPECT_NE(std::string(error.what()).find("visual.attn_pool"), std::string::npos) << error.what();
+  }
+}
+
+TEST(ModelSetup, APretrainedFusionModelBecomesThatOfATask) {
+  const testing::TemporaryFolder folder;
+  testing::write_tiny_albef(folder / "albef", AlbefTask::pretrain);
+  Recipe recipe;
+  recipe.data.preprocess.size = {32};
+  recipe.model.init = (folder / "albef").string();
+  recipe.model.config = Config::parse("{task: vqa, decoder_layers: 2, image_res: 64}", "test");
+  const ModelSetup answers = set_up_model(recipe, at::kCPU);
+  const auto before = load_model(folder / "albef").model;
+  // The decoder's layers are those that look at the picture, its words those of the encoder; there are more positions.
+  EXPECT_TRUE(at::equal(weight(*answers.model, "text_decoder.bert.encoder.layer.1.crossattention.self.key.weight"),
+                        weight(*before, "text_encoder.bert.encoder.layer.3.crossattention.self.key.weight")));
+  EXPECT_TRUE(at::equal(weight(*answers.model, "text_encoder.embeddings.word_embeddings.weight"), weight(*before, "text_encoder.bert.embeddings.word_embeddings.weight")));
+  EXPECT_EQ(weight(*answers.model, "visual_encoder.pos_embed").size(1), 1 + 8 * 8);
+
+  recipe.model.config = Config::parse("{task: entailment}", "test");
+  EXPECT_THROW(set_up_model(recipe, at::kCPU), Error) << "a head that no file holds was made up";
+
+  save_hf_folder(folder / "mplug", *testing::tiny_mplug("pretrain", true), nlohmann::ordered_json());
+  write_file_atomically(folder / "mplug" / "vocab.txt", testing::tiny_vocabulary());
+  write_file_atomically(folder / "mplug" / "tokenizer_config.json", R"({"tokenizer_class": "BertTokenizer", "do_lower_case": true})");
+  recipe.model.init = (folder / "mplug").string();
+  const auto source = load_model(folder / "mplug").model;
+  for (const char* task : {"caption", "vqa", "retrieval", "grounding"}) {
+    recipe.model.config = Config::parse(concat("{task: ", task, ", distill: false}"), "test");
+    const ModelSetup setup = set_up_model(recipe, at::kCPU);
+    EXPECT_TRUE(at::equal(weight(*setup.model, "visual_encoder.visual.conv1.weight"), weight(*source, "visual_encoder.visual.conv1.weight"))) << task;
+    for (const auto& entry : setup.model->state()) EXPECT_EQ(entry.name.find("_m."), std::string::npos) << task << ": " << entry.name;
+  }
+}
+
+TEST(ModelSetup, ASnapshotOfAFusionModelIsWrittenAsTheModelIs) {
+  const testing::TemporaryFolder folder;
+  for (const AlbefTask task : {AlbefTask::pretrain, AlbefTask::nlvr}) {
+    const auto model = testing::tiny_albef(testing::tiny_albef_config(task));
+    save_hf_folder(folder / "model", *model, nlohmann::ordered_json());
+    save_hf_folder(folder / "snapshot", *snapshot_of(*model), nlohmann::ordered_json());
+    for (const char* file : {"config.json", "model.safetensors"}) {
+      EXPECT_EQ(read_file(folder / "snapshot" / file), read_file(folder / "model" / file)) << to_string(task) << ": " << file;
+    }
   }
 }
 

@@ -72,7 +72,7 @@ class OfaTraining : public ::testing::Test {
   static std::string path(const std::string& name) { return (*folder_ / name).string(); }
 
   static std::string mixed() {
-    return "model: {family: ofa, tokenizer: " + path("tokenizer.model") + ", config: " + testing::tiny_ofa_config() + "}\n" + R"(
+    return "model: {family: ofa, tokenizer: " + path("tokenizer.model") + ", config: " + testing::taught_ofa_config() + "}\n" + R"(
 data:
   mix:
     captions: {path: )" + path("scenes/train-000000.tar") + R"(, captions_field: captions}
@@ -85,7 +85,7 @@ train: {steps: 8}
   }
 
   static std::string multitask() {
-    return "model: {family: ofa, tokenizer: " + path("tokenizer.model") + ", config: " + testing::tiny_ofa_config() + "}\n" + R"(
+    return "model: {family: ofa, tokenizer: " + path("tokenizer.model") + ", config: " + testing::taught_ofa_config() + "}\n" + R"(
 data:
   mix_within_step: true
   mix:
@@ -161,7 +161,7 @@ TEST_F(OfaTraining, PretrainingTakesAllBatchesOfAStepTogetherAndGoesOnWhereItSto
 }
 
 TEST_F(OfaTraining, PretrainingLearnsWithoutSomeOfItsDataSetsAndNamesOneThatItDoesNotKnow) {
-  const std::string text = "model: {family: ofa, tokenizer: " + path("tokenizer.model") + ", config: " + testing::tiny_ofa_config() +
+  const std::string text = "model: {family: ofa, tokenizer: " + path("tokenizer.model") + ", config: " + testing::taught_ofa_config() +
                            "}\ndata: {mix_within_step: true, mix: {image_text: {path: " + path("pairs.tsv") +
                            ", type: ofa_tsv, tsv_task: pretrain}}}\nobjective: {name: ofa_pretrain, options: {max_image_size: 32, max_resize: 40, max_side: 64}}\ntrain: {steps: 60}\n";
   run_training(recipe("pairs", text, {"train.lr=5e-3"}));
@@ -214,7 +214,7 @@ TEST_F(OfaTraining, TunedParametersAreRefusedOnAnotherBase) {
 }
 
 TEST_F(OfaTraining, SelfCriticalTrainingScoresTheIdsThatTheModelWroteAndResumes) {
-  const std::string text = "model: {family: ofa, tokenizer: " + path("tokenizer.model") + ", config: " + testing::tiny_ofa_config() +
+  const std::string text = "model: {family: ofa, tokenizer: " + path("tokenizer.model") + ", config: " + testing::taught_ofa_config() +
                            "}\ndata: {train: {path: " + path("scenes/train-000000.tar") +
                            ", captions_field: captions}}\nobjective: {name: ofa_scst, options: {beam: 3, max_len_b: 6, document_frequency: corpus}}\ntrain: {steps: 5}\n";
   trains_and_resumes("scst", text, {"data.batch_size=4"});

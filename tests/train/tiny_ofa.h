@@ -19,7 +19,7 @@
 namespace vlm::testing {
 
 /// 40 pieces, <mask>, 16 codes, 20 bins; pictures of 32 x 32 are 2 x 2 patches.
-inline const std::string& tiny_ofa_config() {
+inline const std::string& taught_ofa_config() {
   static const std::string text = R"({vocab_size: 77, num_codes: 16, num_bins: 20, bos_token_id: 1, pad_token_id: 0, eos_token_id: 2, unk_token_id: 3,
     d_model: 16, encoder_layers: 2, decoder_layers: 2, encoder_attention_heads: 2, decoder_attention_heads: 2, encoder_ffn_dim: 32, decoder_ffn_dim: 32,
     max_position_embeddings: 160, token_bucket_size: 16, image_bucket_size: 6, code_image_size: 16, resnet_type: custom, resnet_layers: [1, 1, 1],
@@ -51,7 +51,7 @@ inline std::shared_ptr<const Tokenizer> tiny_ofa_tokenizer() {
 }
 
 inline std::unique_ptr<Model> tiny_ofa(uint64_t seed = 3, const std::vector<std::string>& changes = {}) {
-  Config config = Config::parse(tiny_ofa_config(), "tiny ofa");
+  Config config = Config::parse(taught_ofa_config(), "tiny ofa");
   config.override_with(changes);
   return make_model("ofa", config, seed);
 }

@@ -15,6 +15,10 @@ namespace vlm {
 
 AlbefModel::AlbefModel(const AlbefConfig& config, AlbefTask task) : config_(config) {
   config_.task = task;
+  if (task != AlbefTask::pretrain && task != AlbefTask::retrieval) {
+    config_.queue_size = config_.codebook_size = 0;
+    config_.idx_queue = config_.independent_features = false;
+  }
   std::tie(online_.visual_encoder, momentum_.visual_encoder) = add<TimmVision>("visual_encoder", config_.vision);
 }
 

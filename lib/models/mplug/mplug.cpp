@@ -3,7 +3,6 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
-#include <ATen/ops/randn.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
@@ -35,16 +34,24 @@ void MplugModel::add_copies() {
   copies = MplugNetworks(*this, config_, "_m");
   const auto from = networks.followed(), to = copies.followed();
   for (size_t i = 0; i < from.size(); ++i) become_momentum_copy(*to[i], *from[i]);
-  for (auto& [name, tensor] : module_parameters(*this)) {
-    if (is_momentum_name(name)) tensor.requires_grad_(false);
+  // In the reference both fusion encoders begin from the same layers of BERT.
+  if (networks.fusion_lm) {
+    become_momentum_copy(*copies.fusion_lm, *networks.fusion_lm);
+  } else if (networks.fusion_encoder) {
+    become_momentum_copy(*copies.fusion_encoder, *networks.fusion_encoder);
   }
   if (networks.vision_proj) {
-    const auto queue = [&] { return normalize(at::randn({config_.queue_size, config_.embed_dim})).t().contiguous(); };
+    const auto queue = [&] {
+      Tensor rows = at::zeros({config_.queue_size, config_.embed_dim});
+      init_normal(rows, 1);
+      return normalize(rows).t().contiguous();
+    };
     image_queue = register_buffer("image_queue", queue());
     text_queue = register_buffer("text_queue", queue());
     if (config_.task == MplugTask::retrieval) idx_queue = register_buffer("idx_queue", at::full({1, config_.queue_size}, -100, at::kLong));
     queue_ptr = register_buffer("queue_ptr", at::zeros({1}, at::kLong));
   }
+  if (const auto device = networks.visual_encoder->visual->class_embedding.device(); !device.is_cpu()) torch::nn::Module::to(device);
   torch::nn::Module::train(is_training());
 }
 

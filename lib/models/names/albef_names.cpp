@@ -201,10 +201,9 @@ TensorMap albef_weights_for(const AlbefModel& model, const TensorMap& given) {
   return out;
 }
 
-TensorMap with_second_albef_names(const AlbefModel& model, const TensorMap& weights) {
+TensorMap with_second_albef_names(const AlbefConfig& config, const TensorMap& weights) {
   using namespace albef_names;
   TensorMap out = with_derived_bert(weights);
-  const AlbefConfig& config = model.architecture();
   if (config.task != AlbefTask::nlvr && config.task != AlbefTask::text_assignment) return out;
   for (const auto& [name, tensor] : weights) {
     const std::string second = shifted(name, 1);

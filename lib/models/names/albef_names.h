@@ -11,6 +11,7 @@
 namespace vlm {
 
 class AlbefModel;
+struct AlbefConfig;
 
 /// Where the weights of a task's model come from.
 enum class AlbefRenaming {
@@ -41,6 +42,6 @@ TensorMap albef_weights_for(const AlbefModel& model, const TensorMap& weights);
 
 /// The tensors as the public code writes them: tied ones under both names (names/bert_names.h), and, of a model that looks at two
 /// pictures, shared keys and values under both layers.
-TensorMap with_second_albef_names(const AlbefModel& model, const TensorMap& weights);
+TensorMap with_second_albef_names(const AlbefConfig& config, const TensorMap& weights);
 
 }  // namespace vlm
