@@ -1,5 +1,6 @@
 #include "vlm/eval/instruction_protocols.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>

@@ -1,5 +1,7 @@
 #include "vlm/eval/picture_pair_stream.h"
 
+#include <ATen/TensorOperators.h>
+
 #include <utility>
 
 namespace vlm {

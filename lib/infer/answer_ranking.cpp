@@ -1,5 +1,6 @@
 #include "vlm/infer/answer_ranking.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/log_softmax.h>
