@@ -47,7 +47,7 @@ def arguments():
     return parser.parse_args()
 
 
-def run(command, log):
+def output_of(command, log):
     """What it prints; all of what it says goes to the end of `log`."""
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     result = subprocess.run([str(part) for part in command], capture_output=True, text=True, env=environment)
@@ -64,7 +64,7 @@ def keys_of(args, variant):
             f"train.steps={args.steps}", "train.keep_last=1", "train.keep_best=false", *VARIANTS[variant][1], *args.set]
 
 
-def one(args, variant, seed):
+def run_of(args, variant, seed):
     """Trains and measures, unless that is done."""
     name = f"{variant}-seed{seed}"
     done = args.out / "results" / f"{name}.json"
@@ -75,13 +75,13 @@ def one(args, variant, seed):
             raise RuntimeError(f"{done} was made with other keys; give another --out")
         return found
     folder, log = args.out / "runs" / name, args.out / "logs" / f"{name}.log"
-    report = run([args.vlm, "pretrain", "--config", args.config, f"out={folder}", "--seed", seed, "--threads", 1, "--json", *keys], log)
+    report = output_of([args.vlm, "pretrain", "--config", args.config, f"out={folder}", "--seed", seed, "--threads", 1, "--json", *keys], log)
     found = {"variant": variant, "seed": seed, "keys": keys, "training": json.loads(report)}
     tars = [args.data / "openclipart/test-{000000..000001}.tar", args.data / "tuxpaint/test-000000.tar"]
     measure = [args.vlm, "eval", "retrieval", "--model", folder / "model", "::".join(map(str, tars)), "--merge-equal-texts", "--json", "--threads", 1]
-    found["cosines"] = json.loads(run(measure, log))
+    found["cosines"] = json.loads(output_of(measure, log))
     if variant not in MATCHES_NOTHING:
-        found["reranked"] = json.loads(run([*measure, "--rerank", RERANK], log))
+        found["reranked"] = json.loads(output_of([*measure, "--rerank", RERANK], log))
     partial = done.with_suffix(".partial")
     partial.write_text(json.dumps(found, indent=1))
     partial.replace(done)
@@ -95,7 +95,7 @@ def share(values):
 
 
 def cells(found, stage):
-    reports = [one[stage] for one in found if stage in one]
+    reports = [run[stage] for run in found if stage in run]
     if not reports:
         return ["–"] * 3
     return [*(share([report[direction]["R@1"] for report in reports]) for direction in DIRECTIONS), share([report["mean_recall"] for report in reports])]
@@ -103,7 +103,7 @@ def cells(found, stage):
 
 def table(args, results):
     seeds = f"{args.seeds} seed{'s' if args.seeds > 1 else ''}"
-    reports = [one["cosines"] for found in results.values() for one in found]
+    reports = [run["cosines"] for found in results.values() for run in found]
     size = f", {reports[0]['images']} pictures and {reports[0]['texts']} texts" if reports else ""
     lines = [f"{args.steps} steps, {seeds}{size}; percent, mean and standard deviation. By chance: "
              f"{100 * reports[0]['chance']['image_to_text']['R@1']:.2f} (R@1 of texts)." if reports else "Nothing is finished.", "",
@@ -124,14 +124,15 @@ def main():
     tasks = [(variant, seed) for seed in range(args.seeds) for variant in args.only]
     results, failures = {variant: [] for variant in args.only}, []
     with concurrent.futures.ThreadPoolExecutor(args.jobs) as pool:
-        running = {pool.submit(one, args, variant, seed): (variant, seed) for variant, seed in tasks}
+        running = {pool.submit(run_of, args, variant, seed): (variant, seed) for variant, seed in tasks}
         for finished in concurrent.futures.as_completed(running):
             variant, seed = running[finished]
-            try:
+            error = finished.exception()
+            if error is None:
                 results[variant].append(finished.result())
-            except (RuntimeError, OSError, ValueError) as error:
+            else:
                 failures.append(f"{variant}, seed {seed}: {error}")
-            print(f"{variant}, seed {seed}: {'failed' if failures and failures[-1].startswith(f'{variant}, seed {seed}:') else 'done'}", file=sys.stderr, flush=True)
+            print(f"{variant}, seed {seed}: {'failed' if error else 'done'}", file=sys.stderr, flush=True)
     text = table(args, results)
     (args.out / "table.md").write_text(text)
     print(text, end="")

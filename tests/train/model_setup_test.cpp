@@ -103,7 +103,7 @@ TEST(ModelSetup, APretrainedFusionModelBecomesThatOfATask) {
   recipe.model.init = (folder / "mplug").string();
   const auto source = load_model(folder / "mplug").model;
   for (const char* task : {"caption", "vqa", "retrieval", "grounding"}) {
-    recipe.model.config = Config::parse(concat("{task: ", task, ", distill: false}"), "test");
+    recipe.model.config = Config::parse(concat("{task: ", task, ", distill: false, box_prefix_id: 5, box_first_id: 6, box_bins: 20}"), "test");
     const ModelSetup setup = set_up_model(recipe, at::kCPU);
     EXPECT_TRUE(at::equal(weight(*setup.model, "visual_encoder.visual.conv1.weight"), weight(*source, "visual_encoder.visual.conv1.weight"))) << task;
     for (const auto& entry : setup.model->state()) EXPECT_EQ(entry.name.find("_m."), std::string::npos) << task << ": " << entry.name;
