@@ -60,7 +60,7 @@ ScoredItems score(const std::vector<CaptionItem>& items, const std::string& docu
   return out;
 }
 
-std::string text_of(const nlohmann::json& meta, const char* key) {
+std::string meta_text(const nlohmann::json& meta, const char* key) {
   return meta.is_object() && meta.contains(key) && meta[key].is_string() ? meta[key].get<std::string>() : "";
 }
 
@@ -197,12 +197,12 @@ VqaReport evaluate_vqa(const TextPipeline& pipeline, const Source& source, const
     }
     if (options.with_objects) {
       answering.objects.clear();
-      for (const auto& row : rows) answering.objects.push_back(text_of(row.meta, "objects"));
+      for (const auto& row : rows) answering.objects.push_back(meta_text(row.meta, "objects"));
     }
     const auto answers = pipeline.answer(batch.pixels, questions, answering);
     for (size_t i = 0; i < answers.size(); ++i) {
       skips.use();
-      VqaQuestion question{rows[i].key, answers[i].text, answers_of(rows[i]), text_of(rows[i].meta, "question_type"), text_of(rows[i].meta, "answer_type")};
+      VqaQuestion question{rows[i].key, answers[i].text, answers_of(rows[i]), meta_text(rows[i].meta, "question_type"), meta_text(rows[i].meta, "answer_type")};
       results.push_back({{"question_id", rows[i].key}, {"number", rows[i].number}, {"question", rows[i].question}, {"answer", answers[i].text}, {"score", answers[i].score}});
       report.questions += 1;
       if (!rows[i].weights.empty() && rows[i].weights.size() == rows[i].answers.size() && rows[i].counts.empty()) {
