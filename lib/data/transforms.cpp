@@ -212,13 +212,14 @@ void clear_padding(float* out, const ImageSize& size, const ImageSize& resized, 
 
 }  // namespace preprocessing
 
-void Preprocess::write(const Image& image, float* out) const {
-  const Image resized = resize(image);
+void Preprocess::write_resized(const Image& resized, const ImageSize& picture, float* out) const {
   normalizer_.write(resized, out);
   if (options_.fill_color >= 0) return;
-  const Geometry g = geometry({image.height, image.width});
+  const Geometry g = geometry(picture);
   preprocessing::clear_padding(out, {resized.height, resized.width}, {static_cast<int>(g.height), static_cast<int>(g.width)}, -g.window.left, -g.window.top);
 }
+
+void Preprocess::write(const Image& image, float* out) const { write_resized(resize(image), {image.height, image.width}, out); }
 
 void Preprocess::write(std::string_view file, const DecodeOptions& decode, float* out) const {
   if (options_.fill_color < 0) return write(decode_image(file, decode), out);
@@ -226,9 +227,9 @@ void Preprocess::write(std::string_view file, const DecodeOptions& decode, float
 }
 
 at::Tensor Preprocess::operator()(const Image& image) const {
-  const ImageSize size = output_size({image.height, image.width});
-  at::Tensor out = at::empty({3, size.height, size.width}, at::kFloat);
-  write(image, out.mutable_data_ptr<float>());
+  const Image resized = resize(image);
+  at::Tensor out = at::empty({3, resized.height, resized.width}, at::kFloat);
+  write_resized(resized, {image.height, image.width}, out.mutable_data_ptr<float>());
   return out;
 }
 

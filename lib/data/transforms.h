@@ -107,6 +107,8 @@ class Preprocess {
     uint8_t fill = 0;
   };
   Geometry geometry(const ImageSize& picture) const;
+  /// Normalises a picture that resize() made of one of the size `picture`; its padding is 0 where fill_color is -1.
+  void write_resized(const Image& resized, const ImageSize& picture, float* out) const;
   Image resize_with(const Image& image, Filter filter, bool premultiplied) const;
 
   PreprocessOptions options_;

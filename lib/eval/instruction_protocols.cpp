@@ -1,5 +1,6 @@
 #include "vlm/eval/instruction_protocols.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/stack.h>
@@ -15,7 +16,7 @@
 #include "vlm/eval/detections.h"
 #include "vlm/eval/grounding.h"
 #include "vlm/eval/labelled_samples.h"
-#include "vlm/eval/picture_pairs.h"
+#include "vlm/eval/picture_pair_stream.h"
 #include "vlm/eval/sample_stream.h"
 #include "vlm/infer/explain_texts.h"
 #include "vlm/infer/ground_texts.h"
@@ -123,7 +124,7 @@ EntailmentReport evaluate_nlvr2(const TextPipeline& pipeline, const Source& sour
   SampleStream samples(source, skips, "statements", options.progress);
   EntailmentReport report;
   Judged judged({"false", "true"});
-  PicturePairs pairs(samples, skips, [&](const Sample& sample) {
+  PicturePairStream pairs(samples, skips, [&](const Sample& sample) {
     if (!judged.knows(sample)) {
       report.unlabelled += 1;
       return false;

@@ -1,5 +1,6 @@
 #include "vlm/infer/explain_texts.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/upsample_bicubic2d.h>
 #include <ATen/ops/zeros.h>

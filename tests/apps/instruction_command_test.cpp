@@ -143,7 +143,7 @@ TEST_F(InstructionCommands, SayWhatWasWrong) {
   for (const char* command : {"ground", "entail", "ask", "describe-region"}) {
     const auto outcome = run(command, one() + "1,2,3,4", true, "blip");
     EXPECT_EQ(outcome.code, 1);
-    EXPECT_TRUE(outcome.holds("this blip model cannot") && outcome.holds("it takes no instructions")) << outcome.out;
+    EXPECT_TRUE(outcome.holds("this blip model cannot") && outcome.holds("instructions")) << outcome.out;
   }
 }
 

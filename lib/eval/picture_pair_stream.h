@@ -12,7 +12,7 @@
 
 namespace vlm {
 
-class PicturePairs {
+class PicturePairStream {
  public:
   struct Pair {
     Sample sample;  ///< without its pictures' bytes
@@ -21,7 +21,7 @@ class PicturePairs {
     int seen = 0;
   };
   /// Only samples that `want` accepts are handed out; it must refuse those of less than two pictures. The others outlive this.
-  PicturePairs(SampleStream& samples, SkipCounter& skips, std::function<bool(const Sample&)> want);
+  PicturePairStream(SampleStream& samples, SkipCounter& skips, std::function<bool(const Sample&)> want);
   ReadPicture reader();
   /// A sample of which a picture is broken is counted once.
   PictureFailed on_failure();

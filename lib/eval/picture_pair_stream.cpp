@@ -1,19 +1,21 @@
-#include "vlm/eval/picture_pairs.h"
+#include "vlm/eval/picture_pair_stream.h"
+
+#include <ATen/TensorOperators.h>
 
 #include <utility>
 
 namespace vlm {
 
-namespace picture_pairs {
+namespace picture_pair_stream {
 
 std::string number_of(const std::string& name) { return name.substr(0, name.find('/')); }
 
-}  // namespace picture_pairs
+}  // namespace picture_pair_stream
 
-PicturePairs::PicturePairs(SampleStream& samples, SkipCounter& skips, std::function<bool(const Sample&)> want)
+PicturePairStream::PicturePairStream(SampleStream& samples, SkipCounter& skips, std::function<bool(const Sample&)> want)
     : samples_(samples), skips_(skips), want_(std::move(want)) {}
 
-ReadPicture PicturePairs::reader() {
+ReadPicture PicturePairStream::reader() {
   return [this](Picture& picture) {
     if (second_) {
       picture = std::move(*second_);
@@ -33,25 +35,25 @@ ReadPicture PicturePairs::reader() {
   };
 }
 
-PictureFailed PicturePairs::on_failure() {
+PictureFailed PicturePairStream::on_failure() {
   return [this](const std::string& name, const std::string& reason) {
-    Pair& pair = waiting_.at(picture_pairs::number_of(name));
+    Pair& pair = waiting_.at(picture_pair_stream::number_of(name));
     if (!std::exchange(pair.bad, true)) skips_.skip(SampleError("bad_image", pair.sample.place(), reason));
     see(name);
   };
 }
 
-std::vector<PicturePairs::Pair> PicturePairs::take(const PictureBatch& batch) {
+std::vector<PicturePairStream::Pair> PicturePairStream::take(const PictureBatch& batch) {
   for (size_t i = 0; i < batch.names.size(); ++i) {
     const std::string& name = batch.names[i];
-    waiting_.at(picture_pairs::number_of(name)).pixels[name.back() == '0' ? 0 : 1] = batch.pixels[static_cast<int64_t>(i)].clone();
+    waiting_.at(picture_pair_stream::number_of(name)).pixels[name.back() == '0' ? 0 : 1] = batch.pixels[static_cast<int64_t>(i)].clone();
     see(name);
   }
   return std::exchange(complete_, {});
 }
 
-void PicturePairs::see(const std::string& name) {
-  const auto it = waiting_.find(picture_pairs::number_of(name));
+void PicturePairStream::see(const std::string& name) {
+  const auto it = waiting_.find(picture_pair_stream::number_of(name));
   if (++it->second.seen < 2) return;
   if (!it->second.bad) complete_.push_back(std::move(it->second));
   waiting_.erase(it);
