@@ -1,11 +1,13 @@
 /// Evaluation of fusion models: what comes out is held against the models themselves, or counted by hand.
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "temporary_folder.h"
@@ -47,13 +49,15 @@ class FusionProtocols : public ::testing::Test {
     return open_source(options);
   }
   TextPipeline albef(AlbefTask task) {
-    testing::write_tiny_albef(folder / "model", task);
-    return TextPipeline::load(folder / "model", {.batch_size = 3});
+    const auto place = folder / ("albef-" + to_string(task));
+    testing::write_tiny_albef(place, task);
+    return TextPipeline::load(place, {.batch_size = 3});
   }
   TextPipeline mplug(const std::string& task) {
-    save_hf_folder(folder / "model", *testing::tiny_mplug(task), {});
-    write_file_atomically(folder / "model" / "vocab.txt", testing::tiny_vocabulary());
-    return TextPipeline::load(folder / "model", {.batch_size = 3});
+    const auto place = folder / ("mplug-" + task);
+    save_hf_folder(place, *testing::tiny_mplug(task), {});
+    write_file_atomically(place / "vocab.txt", testing::tiny_vocabulary());
+    return TextPipeline::load(place, {.batch_size = 3});
   }
   Tensor pixels(const TextPipeline& pipeline, int i) { return pipeline.decode({folder / (std::to_string(i) + ".jpg")}).pixels; }
 

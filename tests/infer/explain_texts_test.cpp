@@ -5,6 +5,8 @@
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "temporary_folder.h"
 #include "tiny_albef.h"
 #include "vlm/core/error.h"
