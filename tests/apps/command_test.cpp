@@ -158,7 +158,7 @@ TEST_F(Command, InfoExplainsAModelFolderAndFailsOnOneThatDoesNotFit) {
 
 TEST_F(Command, AnInterruptedRunEndsWith75AndGoesOn) {
   const std::string out = root_ + "/interrupted";
-  const std::string start = std::string(VLM_BINARY) + " " + recipe() + " out=" + out + " train.epochs=400 train.eval_every_epochs=0 train.save_every_epochs=0 2>" + root_ + "/log";
+  const std::string start = std::string(VLM_BINARY) + " " + recipe() + " out=" + out + " train.epochs=20000 train.eval_every_epochs=0 train.save_every_epochs=0 2>" + root_ + "/log";
   const int status = std::system(("timeout -s TERM 4 " + start + "; exit $?").c_str());
   // timeout itself ends with 124 when it had to send the signal; the command's own code shows with --preserve-status.
   EXPECT_EQ(WEXITSTATUS(status), 124);
