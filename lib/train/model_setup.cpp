@@ -3,6 +3,7 @@
 #include <ATen/core/Tensor.h>
 #include <c10/core/GradMode.h>
 
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -10,6 +11,7 @@
 #include "vlm/core/log.h"
 #include "vlm/core/config_json.h"
 #include "vlm/infer/pipeline.h"
+#include "vlm/io/weights.h"
 #include "vlm/models/fingerprint.h"
 #include "vlm/models/generator.h"
 #include "vlm/models/model_folder.h"
@@ -54,6 +56,29 @@ std::shared_ptr<Model> grown_from(const Model& source, const ModelRecipe& recipe
   log_info("model.init: ", taken.size(), " weights from ", recipe.init, ", ", model->state().size() - taken.size(), " new; ",
            weights.size() - used.size(), " of the folder are not used");
   return model;
+}
+
+/// Parts of a new model take over what files of other networks hold (DeiT, CLIP, BERT).
+void begin_parts(Model& model, const std::vector<std::string>& files) {
+  std::map<std::string, std::string> whose;
+  for (const auto& file : files) {
+    const TensorMap given = read_weights(file), weights = weights_for(model, given);
+    std::vector<NamedTensor> taken;
+    TensorMap used;
+    for (const auto& entry : model.state()) {
+      const auto found = weights.find(entry.name);
+      if (found == weights.end()) continue;
+      if (const auto [before, is_new] = whose.emplace(entry.name, file); !is_new) fail_usage("model.init_parts: ", before->second, " and ", file, " both hold ", entry.name);
+      taken.push_back(entry);
+      used.emplace(entry.name, found->second);
+    }
+    if (taken.empty()) {
+      fail_usage("model.init_parts: ", file, " holds no part of a ", model.family(), " model (its first tensor is ", given.empty() ? "none" : given.begin()->first,
+                 "); a new ALBEF begins with a DeiT and a BERT, a new mPLUG with a CLIP and a BERT");
+    }
+    load_state(taken, used, "model.init_parts " + file);
+    log_info("model.init_parts: ", taken.size(), " weights from ", file);
+  }
 }
 
 /// Memory of their own on the device: the file that weights were mapped from may go.
@@ -153,7 +178,9 @@ ModelSetup set_up_model(const Recipe& recipe, const c10::Device& device) {
   if (model.init.empty()) {
     if (out.tokenizer_path.empty()) fail_usage("model.tokenizer is missing: a new model needs a vocabulary (make one with 'vlm tokenizer train')");
     out.model = with_context("model.config", [&] { return make_model(model.family, model.config, seed); });
+    model_setup::begin_parts(*out.model, model.init_parts);
   } else {
+    if (!model.init_parts.empty()) fail_usage("model.init_parts is for new models; model.init ", model.init, " gives all weights already");
     LoadedModel loaded = load_model(model.init);
     // A checkpoint's tokenizer lies beside it.
     const bool checkpoint = loaded.layout == "fairseq" && !fs::is_directory(model.init);

@@ -23,6 +23,7 @@ struct ModelRecipe {
   std::string family = "clip";
   std::string init;       ///< a model folder to start from; empty: new weights
   std::vector<std::string> init_new;  ///< weights that `init` may lack, in a model made anew from `family` and `config`
+  std::vector<std::string> init_parts;  ///< weight files that parts of a new model begin with
   std::string tokenizer;  ///< a tokenizer file or folder; empty: that of `init`
   std::vector<std::string> freeze, unfreeze;
   Config config;          ///< the architecture, for new weights
@@ -34,6 +35,9 @@ struct ModelRecipe {
     f.field("init_new", init_new,
             "patterns of weights that init need not have, as [\"text_decoder.*\"]: the model is made from family and config, and all "
             "other weights must come from init");
+    f.field("init_parts", init_parts,
+            "weight files that parts of a new fusion model begin with, as published: [deit_base_patch16_224.pth, bert-base-uncased/pytorch_model.bin] "
+            "(albef), [ViT-B-16.pt, bert-base-uncased/pytorch_model.bin] (mplug)");
     f.field("tokenizer", tokenizer, "tokenizer file or folder (see vlm tokenizer train)");
     f.field("freeze", freeze, "patterns of parameters that stay as they are, as [\"visual.*\"]");
     f.field("unfreeze", unfreeze, "patterns that are trained although they match freeze");

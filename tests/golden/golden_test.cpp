@@ -1,5 +1,5 @@
 /// Every reference case of tests/goldens, and of the shared collection beside the checkout where there is one, for the kinds
-/// that this build knows.
+/// that this build knows. Cases that need a published vocabulary lie in the shared collection alone.
 
 #include <gtest/gtest.h>
 

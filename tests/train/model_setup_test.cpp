@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/equal.h>
+#include <ATen/ops/ones.h>
 #include <gtest/gtest.h>
 #include <nlohmann/json.hpp>
 
@@ -9,8 +10,10 @@
 #include "tiny_albef.h"
 #include "tiny_mplug.h"
 #include "vlm/core/error.h"
+#include "vlm/core/strings.h"
 #include "vlm/data/transforms.h"
 #include "vlm/io/atomic_file.h"
+#include "vlm/io/safetensors.h"
 #include "vlm/io/tensor_map.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/models/snapshot.h"
@@ -120,6 +123,39 @@ TEST(ModelSetup, ASnapshotOfAFusionModelIsWrittenAsTheModelIs) {
       EXPECT_EQ(read_file(folder / "snapshot" / file), read_file(folder / "model" / file)) << to_string(task) << ": " << file;
     }
   }
+}
+
+TEST(ModelSetup, AFusionModelBeginsWithAClipAndABert) {
+  const testing::TemporaryFolder folder;
+  const auto other = testing::tiny_mplug("pretrain", false, 9);
+  TensorMap clip = {{"logit_scale", at::ones({})}}, bert = {{"bert.pooler.dense.weight", at::ones({64, 64})}, {"cls.seq_relationship.weight", at::ones({2, 64})}};
+  for (const auto& [name, tensor] : weights_of(*other)) {
+    if (starts_with(name, "visual_encoder.")) clip[name.substr(15)] = tensor;
+    if (starts_with(name, "text_decoder.") && name.find("crossattention") == std::string::npos) bert[name.substr(13)] = tensor;
+  }
+  write_safetensors(folder / "clip.safetensors", clip);
+  write_safetensors(folder / "bert.safetensors", bert);
+  write_file_atomically(folder / "vocab.txt", testing::tiny_vocabulary());
+  Recipe recipe;
+  recipe.model.family = "mplug";
+  auto config = testing::tiny_mplug_config("pretrain");
+  config["distill"] = true;
+  recipe.model.config = Config::parse(config.dump(), "test");
+  recipe.model.tokenizer = (folder / "vocab.txt").string();
+  recipe.model.init_parts = {(folder / "clip.safetensors").string(), (folder / "bert.safetensors").string()};
+  const ModelSetup made = set_up_model(recipe, at::kCPU);
+  const auto same = [&](const std::string& name, const std::string& source) { return at::equal(weight(*made.model, name), weight(*other, source)); };
+  EXPECT_TRUE(same("visual_encoder.visual.conv1.weight", "visual_encoder.visual.conv1.weight"));
+  EXPECT_TRUE(same("visual_encoder_m.visual.conv1.weight", "visual_encoder.visual.conv1.weight"));
+  EXPECT_TRUE(same("text_decoder.bert.encoder.layer.1.output.dense.weight", "text_decoder.bert.encoder.layer.1.output.dense.weight"));
+  EXPECT_TRUE(same("text_encoder.encoder.layer.0.output.dense.weight", "text_decoder.bert.encoder.layer.0.output.dense.weight"));
+  EXPECT_FALSE(same("fusion_encoder.bert.encoder.layer.2.crossattention.self.query.weight", "fusion_encoder.bert.encoder.layer.2.crossattention.self.query.weight"));
+
+  recipe.model.init_parts = {(folder / "clip.safetensors").string(), (folder / "clip.safetensors").string()};
+  EXPECT_THROW(set_up_model(recipe, at::kCPU), Error);
+  write_safetensors(folder / "else.safetensors", {{"encoder.weight", at::ones({2})}});
+  recipe.model.init_parts = {(folder / "else.safetensors").string()};
+  EXPECT_THROW(set_up_model(recipe, at::kCPU), Error);
 }
 
 }  // namespace vlm

@@ -138,7 +138,7 @@ class MplugPretrainer : public MplugPairs<MplugAnswerer> {
 std::unique_ptr<MplugModel> make_mplug(MplugConfig config, const TensorMap& weights);
 
 /// Weights of a checkpoint as `model` takes them (specs: mplug, 1.7): names of any of the releases, what the model has no use for left
-/// out, position tables resized to its pictures. What is foreign to mPLUG stays, for the loader to report.
+/// out, position tables resized to its pictures; or those of a CLIP or a BERT, with which pre-training begins. What is foreign to mPLUG stays, for the loader to report.
 TensorMap mplug_weights_for(const MplugModel& model, const TensorMap& weights);
 
 }  // namespace vlm

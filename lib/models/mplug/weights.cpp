@@ -41,6 +41,30 @@ int64_t fusion_layer(const std::string& name) {
   return digits.empty() || digits.size() > 3 || digits.find_first_not_of("0123456789") != std::string::npos ? -1 : std::stoll(digits);
 }
 
+/// What pre-training begins with: a CLIP's image tower, and a BERT, whose lower layers read texts, whose upper ones fuse, and all of which
+/// become the decoder (specs: mplug, 1.3). Tensors under the names that `names` has for them, and under those of the slow copies.
+TensorMap as_beginnings(const TensorMap& weights, const std::set<std::string>& names) {
+  TensorMap out;
+  const auto put = [&](const std::string& name, const Tensor& tensor) {
+    for (const std::string& own : {name, first_part(name) + "_m" + name.substr(first_part(name).size())}) {
+      if (names.count(own)) out.emplace(own, tensor);
+    }
+  };
+  for (const auto& [name, tensor] : weights) {
+    if (starts_with(name, "visual.")) put("visual_encoder." + name, tensor);
+    if (starts_with(name, "cls.predictions.")) {
+      put("text_decoder." + name, tensor);
+      put("fusion_encoder." + name, tensor);
+    }
+    if (!starts_with(name, "bert.")) continue;
+    put("text_encoder" + name.substr(4), tensor);
+    put("text_decoder." + name, tensor);
+    put("fusion_encoder." + name, tensor);
+    put("fusion_encoder" + name.substr(4), tensor);
+  }
+  return out;
+}
+
 }  // namespace mplug_weights
 
 TensorMap mplug_weights_for(const MplugModel& model, const TensorMap& weights) {
@@ -52,11 +76,12 @@ TensorMap mplug_weights_for(const MplugModel& model, const TensorMap& weights) {
     names.insert(entry.name);
     used_parts.insert(first_part(entry.name));
   }
+  const bool begins = weights.count("visual.conv1.weight") > 0 || weights.count("bert.encoder.layer.0.attention.self.query.weight") > 0;
   TensorMap out;
-  for (const auto& [plain, tensor] : mplug_finetuned_names(weights)) {
+  for (const auto& [plain, tensor] : begins ? as_beginnings(weights, names) : mplug_finetuned_names(weights)) {
     std::string name = plain;
     const std::string part = first_part(name);
-    if (wrapped && without_m(part) == "fusion_encoder" && !starts_with(name, part + ".cls.")) name = part + ".bert" + name.substr(part.size());
+    if (!begins && wrapped && without_m(part) == "fusion_encoder" && !starts_with(name, part + ".cls.")) name = part + ".bert" + name.substr(part.size());
     if (!names.count(name)) {
       const bool known = parts.count(without_m(part)) > 0;
       const bool has_no_use = known && !used_parts.count(part);
