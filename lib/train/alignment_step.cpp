@@ -2,6 +2,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/nonzero.h>
 #include <c10/core/GradMode.h>
 
 #include <optional>
@@ -36,11 +37,11 @@ void update_momentum(const MomentumTaught& model, double momentum) {
 
 Tensor matching_logits(const AlbefAligner& model, const Tensor& text, const Tensor& mask, const Tensor& image, const Tensor& negative_image,
                        const Tensor& negative_text) {
-  const Tensor pairs = model.pair_logits(image, text, mask);
-  const Tensor texts = at::cat({text, text.index_select(0, negative_text)});
-  const Tensor masks = at::cat({mask, mask.index_select(0, negative_text)});
-  const Tensor images = at::cat({image.index_select(0, negative_image), image});
-  return at::cat({pairs, model.pair_logits(images, texts, masks)});  // [3 B, 2]
+  // Pairs, texts with a wrong picture, pictures with a wrong text: one pass.
+  const Tensor texts = at::cat({text, text, text.index_select(0, negative_text)});
+  const Tensor masks = at::cat({mask, mask, mask.index_select(0, negative_text)});
+  const Tensor images = at::cat({image, image.index_select(0, negative_image), image});
+  return model.pair_logits(images, texts, masks);  // [3 B, 2]
 }
 
 namespace alignment {
@@ -148,15 +149,20 @@ AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, c
   if (batch.masked_ids.defined()) {
     const auto& learner = model.online().language_model;
     if (!learner) fail("this ALBEF model has no vocabulary head (text_encoder.cls.*) for masked language modelling");
+    // Most places are not hidden: the head, whose vocabulary is the widest product of the step, sees those that are.
+    const Tensor hidden = batch.mlm_labels.reshape({-1}).ne(-100).nonzero().view({-1});
+    const bool some = hidden.size(0) > 0;
+    const Tensor labels = some ? batch.mlm_labels.reshape({-1}).index_select(0, hidden).unsqueeze(0) : batch.mlm_labels;  // [1, M]
     const auto logits = [&](const BertLanguageModel& network, const Tensor& tokens) {
-      return network.logits(network.bert->encode_pair(batch.masked_ids, batch.mask, {{tokens, {}}}));
+      const Tensor states = network.bert->encode_pair(batch.masked_ids, batch.mask, {{tokens, {}}});  // [B, L, D]
+      return network.logits(some ? states.flatten(0, 1).index_select(0, hidden).unsqueeze(0) : states);
     };
     Tensor logits_m;
     if (options.alpha > 0) {
       const at::NoGradGuard no_grad;
       logits_m = logits(*model.momentum().language_model, teacher.image);
     }
-    step.losses.emplace_back("mlm", masked_language_modeling_loss(logits(*learner, image), batch.mlm_labels, logits_m, {.alpha = options.alpha}));
+    step.losses.emplace_back("mlm", masked_language_modeling_loss(logits(*learner, image), labels, logits_m, {.alpha = options.alpha}));
   }
   return step;
 }
