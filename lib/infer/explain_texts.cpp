@@ -24,19 +24,23 @@ struct Word {
   std::vector<int64_t> places;
 };
 
-/// Pieces that go on with a word ("##s") belong to it; specials to none.
+/// Pieces that go on with a word belong to it, specials to none: WordPiece marks those that go on ("##s"), SentencePiece those that begin.
 std::vector<Word> words_of(const Tokenizer& tokenizer, const std::vector<int64_t>& ids) {
+  constexpr std::string_view begins = "\xe2\x96\x81", goes_on = "##";
+  std::vector<std::string> pieces;
+  for (const int64_t id : ids) pieces.push_back(tokenizer.is_special(id) ? std::string() : tokenizer.id_to_piece(id));
+  const bool marks_beginnings = std::any_of(pieces.begin(), pieces.end(), [&](const std::string& piece) { return starts_with(piece, begins); });
   std::vector<Word> out;
-  for (size_t i = 0; i < ids.size(); ++i) {
-    if (tokenizer.is_special(ids[i])) continue;
-    const std::string piece = tokenizer.id_to_piece(ids[i]);
-    if (starts_with(piece, "##") && !out.empty()) {
-      out.back().text += piece.substr(2);
-    } else {
-      out.push_back({piece, {}});
-    }
+  for (size_t i = 0; i < pieces.size(); ++i) {
+    std::string& piece = pieces[i];
+    if (piece.empty()) continue;
+    const bool marked = starts_with(piece, marks_beginnings ? begins : goes_on);
+    if (marked) piece.erase(0, marks_beginnings ? begins.size() : goes_on.size());
+    if (marked == marks_beginnings || out.empty()) out.emplace_back();
+    out.back().text += piece;
     out.back().places.push_back(static_cast<int64_t>(i));
   }
+  std::erase_if(out, [](const Word& word) { return word.text.empty(); });
   return out;
 }
 
