@@ -5,7 +5,7 @@
 # have never seen, beside what chance, an untrained model, copying from the nearest picture and always saying the commonest answer
 # reach, and writes pages to look at: demo/index.html.
 # Where the pictures cannot be fetched (or with --scenes) it draws scenes and learns those.
-# Some fifteen minutes on two cores once built. --full trains both longer (the figures in README.md), more than an hour.
+# Some ten minutes on two cores once built. --full trains both longer (the figures in README.md), more than an hour.
 # key=value arguments change the recipe of the CLIP, configs/tiny/clip_pictures.yaml (--full: clip_pictures_full.yaml), as
 # train.epochs=20; those that begin with "ofa." change OFA's, configs/tiny/ofa.yaml, as ofa.train.steps=1000. Everything goes
 # below demo/, and a second run goes on where one was stopped.
