@@ -1,11 +1,13 @@
 #include "vlm/models/model_folder.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
 #include "vlm/core/error.h"
+#include "vlm/core/strings.h"
 #include "vlm/core/json.h"
 #include "vlm/core/registry.h"
 #include "vlm/io/atomic_file.h"
@@ -62,6 +64,23 @@ std::unique_ptr<Model> make_siglip_from(const Config& config) {
   return make_clip(siglip);
 }
 
+/// A recipe's keys are those that a folder of the family writes, and no others.
+std::unique_ptr<Model> make_albef_from(const Config& config) {
+  AlbefConfig all;
+  all.codebook_size = all.vision.init_std = 1;
+  all.independent_features = true;
+  const auto json = config.to_json(), own = all.to_json();
+  const auto check = [](const nlohmann::ordered_json& given, const nlohmann::ordered_json& written, std::vector<std::string> known) {
+    for (const auto& entry : written.items()) known.push_back(entry.key());
+    for (const auto& entry : given.items()) {
+      if (std::find(known.begin(), known.end(), entry.key()) == known.end()) fail_usage("an ALBEF has no option '", entry.key(), "'", did_you_mean(entry.key(), known));
+    }
+  };
+  check(json, own, {"distill", "decoder_layers", "two_picture_layers"});
+  if (json.contains("bert_config") && json["bert_config"].is_object()) check(json["bert_config"], own["bert_config"], {});
+  return make_albef(AlbefConfig::from_json(json.dump(), "the recipe's model"));
+}
+
 const Registry<Factory>& families() {
   static const Registry<Factory> table = [] {
     Registry<Factory> out("model family");
@@ -70,9 +89,7 @@ const Registry<Factory>& families() {
     out.add("blip", [](const Config& config) -> std::unique_ptr<Model> {
       return make_blip(BlipConfig::from_hf(config.to_json().dump(), "the recipe's model"), {});
     });
-    out.add("albef", [](const Config& config) -> std::unique_ptr<Model> {
-      return make_albef(AlbefConfig::from_json(config.to_json().dump(), "the recipe's model"));
-    });
+    out.add("albef", make_albef_from);
     out.add("mplug", [](const Config& config) -> std::unique_ptr<Model> {
       const auto json = config.to_json();
       MplugConfig::check_keys(json);

@@ -195,6 +195,7 @@ TEST_F(Families, LossesThatAModelHasNoPartsForAreRefused) {
     return std::string();
   };
   EXPECT_NE(refused({"objective={name: codis}", "model.config.codebook_size=0"}).find("codebook"), std::string::npos);
+  EXPECT_NE(refused({"objective={name: albef}", "model.config.queue_sise=4"}).find("did you mean 'queue_size'"), std::string::npos);
   EXPECT_NE(refused({"objective={name: albef}", "model.config.queue_size=0"}).find("queues"), std::string::npos);
   EXPECT_NE(refused({"objective={name: albef}", "model.config.task=retrieval"}).find("vocabulary head"), std::string::npos);
   EXPECT_NE(refused({"objective={name: albef, options: {terms: {separation: 1}}}", "model.config.independent_features=false"}).find("image_ind"), std::string::npos);
