@@ -10,7 +10,7 @@
 #include "vlm/core/error.h"
 #include "vlm/infer/sequence_search.h"
 #include "vlm/losses/label_smoothed_cross_entropy.h"
-#include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/layers/fast_linear.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/train/gradients.h"
 #include "vlm/train/optimizer.h"
@@ -86,7 +86,7 @@ void train(const Task& task) {
   const auto step = [&] {
     clear_gradients(parameters);
     const Tensor logits = instructed.reply_logits(*instructed.encode_instruction(instruction), target);
-    const SequenceLoss loss = label_smoothed_cross_entropy(logits, {.ids = target}, smoothed);
+    const SequenceLoss loss = label_smoothed_cross_entropy(logits, {.ids = target, .conf = {}, .constraint_masks = {}}, smoothed);
     (loss.loss / static_cast<double>(loss.ntokens)).backward();
     optimizer->step(1e-4);
   };

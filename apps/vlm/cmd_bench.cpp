@@ -21,7 +21,7 @@
 #include "vlm/infer/generate.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/losses/contrastive.h"
-#include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/layers/fast_linear.h"
 #include "vlm/models/model_folder.h"
 #include "vlm/text/tokenizer.h"
 #include "vlm/train/autocast.h"

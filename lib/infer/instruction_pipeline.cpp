@@ -8,7 +8,7 @@
 #include <map>
 
 #include "vlm/core/error.h"
-#include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/layers/fast_linear.h"
 
 namespace vlm {
 

@@ -15,7 +15,7 @@
 #include "vlm/core/log.h"
 #include "vlm/core/strings.h"
 #include "vlm/models/generator.h"
-#include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/layers/fast_linear.h"
 
 namespace vlm {
 

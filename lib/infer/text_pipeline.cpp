@@ -12,7 +12,7 @@
 #include "vlm/infer/coca_search.h"
 #include "vlm/infer/instruction_tasks.h"
 #include "vlm/models/blip/blip.h"
-#include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/layers/fast_linear.h"
 #include "vlm/models/video_model.h"
 #include "vlm/text/caption_cleaning.h"
 

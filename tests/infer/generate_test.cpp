@@ -23,7 +23,7 @@
 #include "vlm/infer/text_pipeline.h"
 #include "vlm/models/blip/blip.h"
 #include "vlm/models/coca/coca.h"
-#include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/layers/fast_linear.h"
 
 namespace vlm {
 namespace generate_test {
@@ -204,9 +204,9 @@ TEST(InferenceLinear, AgreesWithThePlainProductForAnyShape) {
     for (const int64_t in : {1, 7, 8, 33, 64}) {
       for (const int64_t out : {1, 2, 3, 5, 12, 257}) {
         const Tensor x = at::randn({rows, in}), w = at::randn({out, in}), b = at::randn({out});
-        EXPECT_TRUE(at::allclose(inference_linear(x, w, b), at::linear(x, w, b), 1e-4, 1e-4)) << rows << " " << in << " " << out;
-        EXPECT_TRUE(at::allclose(inference_linear(x, w, {}), at::linear(x, w), 1e-4, 1e-4)) << rows << " " << in << " " << out;
-        EXPECT_TRUE(at::allclose(inference_linear(x, w, b, pack_weight(w)), at::linear(x, w, b), 1e-4, 1e-4)) << rows << " " << in << " " << out;
+        EXPECT_TRUE(at::allclose(fast_linear(x, w, b), at::linear(x, w, b), 1e-4, 1e-4)) << rows << " " << in << " " << out;
+        EXPECT_TRUE(at::allclose(fast_linear(x, w, {}), at::linear(x, w), 1e-4, 1e-4)) << rows << " " << in << " " << out;
+        EXPECT_TRUE(at::allclose(fast_linear(x, w, b, pack_weight(w)), at::linear(x, w, b), 1e-4, 1e-4)) << rows << " " << in << " " << out;
       }
     }
   }
@@ -214,7 +214,7 @@ TEST(InferenceLinear, AgreesWithThePlainProductForAnyShape) {
 
 TEST(InferenceLinear, GradientsGoThroughThePlainProduct) {
   const Tensor x = at::randn({2, 8}).requires_grad_(), w = at::randn({3, 8}).requires_grad_();
-  inference_linear(x, w, {}).sum().backward();
+  fast_linear(x, w, {}).sum().backward();
   EXPECT_TRUE(x.grad().defined());
   EXPECT_TRUE(w.grad().defined());
 }

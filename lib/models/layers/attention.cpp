@@ -11,7 +11,7 @@
 #include <cmath>
 
 #include "vlm/core/error.h"
-#include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/layers/fast_linear.h"
 
 namespace vlm {
 
@@ -68,7 +68,7 @@ MultiheadAttention::MultiheadAttention(int64_t width, int64_t heads, std::option
 
 Tensor MultiheadAttention::forward(const Tensor& x, const Tensor& mask, bool causal) const {
   if (!in_proj_weight.defined()) return forward_cross(x, x, mask);
-  const auto qkv = inference_linear(x, in_proj_weight, in_proj_bias, packed).chunk(3, -1);     // 3 x [B, L, D]
+  const auto qkv = fast_linear(x, in_proj_weight, in_proj_bias, packed).chunk(3, -1);     // 3 x [B, L, D]
   if (is_training() && dropout_ > 0 && !causal) return out_proj->forward(attend(qkv[0], qkv[1], qkv[2], heads_, mask, {.dropout = dropout_}));
   return out_proj->forward(attend(qkv[0], qkv[1], qkv[2], heads_, mask, causal));  // [B, L, D]
 }
@@ -85,26 +85,26 @@ std::vector<Tensor> projections(const MultiheadAttention& a) {
 
 Tensor MultiheadAttention::forward_cross(const Tensor& query, const Tensor& context, const Tensor& mask) const {
   const auto weights = attention::projections(*this), biases = in_proj_bias.chunk(3);
-  const Tensor q = inference_linear(query, weights[0], biases[0]);      // [B, Lq, D]
-  const Tensor k = inference_linear(context, weights[1], biases[1]);    // [B, Lk, D]
-  const Tensor v = inference_linear(context, weights[2], biases[2]);    // [B, Lk, D]
+  const Tensor q = fast_linear(query, weights[0], biases[0]);      // [B, Lq, D]
+  const Tensor k = fast_linear(context, weights[1], biases[1]);    // [B, Lk, D]
+  const Tensor v = fast_linear(context, weights[2], biases[2]);    // [B, Lk, D]
   return out_proj->forward(attend(q, k, v, heads_, mask));              // [B, Lq, D]
 }
 
 Tensor MultiheadAttention::forward_cached(const Tensor& x, KeyValueCache& cache, const Tensor& mask) const {
-  const auto qkv = inference_linear(x, in_proj_weight, in_proj_bias, packed).chunk(3, -1);  // 3 x [R, n, D]
+  const auto qkv = fast_linear(x, in_proj_weight, in_proj_bias, packed).chunk(3, -1);  // 3 x [R, n, D]
   cache.append(split_heads(qkv[1], heads_), split_heads(qkv[2], heads_));
   return out_proj->forward(attend_cached(qkv[0], cache.keys(), cache.values(), heads_, mask));
 }
 
 std::pair<Tensor, Tensor> MultiheadAttention::keys_of(const Tensor& context) const {
   const auto weights = attention::projections(*this), biases = in_proj_bias.chunk(3);
-  return {split_heads(inference_linear(context, weights[1], biases[1]), heads_).contiguous(),
-          split_heads(inference_linear(context, weights[2], biases[2]), heads_).contiguous()};
+  return {split_heads(fast_linear(context, weights[1], biases[1]), heads_).contiguous(),
+          split_heads(fast_linear(context, weights[2], biases[2]), heads_).contiguous()};
 }
 
 Tensor MultiheadAttention::forward_keys(const Tensor& query, const Tensor& keys, const Tensor& values) const {
-  const Tensor q = inference_linear(query, attention::projections(*this)[0], in_proj_bias.chunk(3)[0]);
+  const Tensor q = fast_linear(query, attention::projections(*this)[0], in_proj_bias.chunk(3)[0]);
   return out_proj->forward(attend_cached(q, keys, values, heads_));
 }
 
@@ -124,7 +124,7 @@ CustomAttention::CustomAttention(int64_t width, int64_t heads, const CustomAtten
 }
 
 Tensor CustomAttention::forward(const Tensor& x, const Tensor& mask, bool causal) const {
-  const auto qkv = inference_linear(x, in_proj_weight, in_proj_bias).chunk(3, -1);
+  const auto qkv = fast_linear(x, in_proj_weight, in_proj_bias).chunk(3, -1);
   Tensor q = split_heads(qkv[0], heads_), k = split_heads(qkv[1], heads_);  // [B, H, L, d]
   if (ln_q) q = ln_q->forward(q), k = ln_k->forward(k);
   Tensor y = attention::attend_heads(q, k, split_heads(qkv[2], heads_), mask, causal);

@@ -15,7 +15,7 @@
 
 #include <cmath>
 
-#include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/layers/fast_linear.h"
 
 namespace vlm {
 
@@ -66,7 +66,7 @@ Linear::Linear(int64_t in, int64_t out, bool with_bias) {
   }
 }
 
-Tensor Linear::forward(const Tensor& x) const { return inference_linear(x, weight, bias, packed); }
+Tensor Linear::forward(const Tensor& x) const { return fast_linear(x, weight, bias, packed); }
 
 LayerNorm::LayerNorm(int64_t width, double eps) : eps_(eps) {
   weight = register_parameter("weight", at::ones({width}));

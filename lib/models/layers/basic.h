@@ -18,7 +18,7 @@ class Linear : public torch::nn::Module {
   Tensor forward(const Tensor& x) const;
 
   Tensor weight, bias;
-  Tensor packed;  ///< the weight laid out for inference (packed_linear.h), where it was asked for
+  Tensor packed;  ///< the weight laid out for inference (fast_linear.h), where it was asked for
 };
 
 /// Normalises the last axis; computed in float32 whatever the type of x.

@@ -9,7 +9,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/models/layers/attention.h"
-#include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/layers/fast_linear.h"
 
 namespace vlm {
 
@@ -250,7 +250,7 @@ BertLmHead::BertLmHead(const BertOptions& options) : activation_(options.activat
 Tensor BertLmHead::forward(const Tensor& x, const Tensor& word_embeddings) const {
   const auto& transform = *predictions_->transform;
   const Tensor y = transform.LayerNorm->forward(activate(transform.dense->forward(x), activation_));
-  return inference_linear(y, word_embeddings, predictions_->bias);
+  return fast_linear(y, word_embeddings, predictions_->bias);
 }
 
 Tensor additive_key_mask(const Tensor& mask, double hidden) {

@@ -7,7 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "vlm/core/error.h"
-#include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/layers/fast_linear.h"
 #include "vlm/models/ofa/decoder.h"
 #include "vlm/models/ofa/encoder.h"
 
@@ -90,7 +90,7 @@ Tensor OfaModel::reply_logits(const EncodedInstruction& encoded, const Tensor& p
   const OfaContext context = decoder->look_at(ofa_model::own(encoded));
   OfaDecoder::Call call = ofa_model::whole_reply(*decoder, context, config_, previous);
   if (config_.mue && !is_training()) call.exit_threshold = thresholds_.decoder;
-  return inference_linear(decoder->forward(context, embeddings(), call, exit_layers_[2]), embeddings(), {});  // [R, T, V]
+  return fast_linear(decoder->forward(context, embeddings(), call, exit_layers_[2]), embeddings(), {});  // [R, T, V]
 }
 
 std::vector<Tensor> OfaModel::layer_logits(const EncodedInstruction& encoded, const Tensor& previous) const {
@@ -99,7 +99,7 @@ std::vector<Tensor> OfaModel::layer_logits(const EncodedInstruction& encoded, co
   std::vector<Tensor> outputs, logits;
   call.layer_outputs = &outputs;
   decoder->forward(context, embeddings(), call, exit_layers_[2]);
-  for (const auto& x : outputs) logits.push_back(inference_linear(x, embeddings(), {}));
+  for (const auto& x : outputs) logits.push_back(fast_linear(x, embeddings(), {}));
   return logits;
 }
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "vlm/core/error.h"
-#include "vlm/models/layers/packed_linear.h"
+#include "vlm/models/layers/fast_linear.h"
 #include "vlm/models/ofa/decoder.h"
 #include "vlm/models/ofa/encoder.h"
 
@@ -50,7 +50,7 @@ Tensor OfaReplyState::step(const Tensor& ids, const Tensor& mask) {
   const Tensor x = decoder.forward(context_, model_.encoder->embed_tokens->weight, call, ran);          // [R, n, D]
   length_ = length;
   rows_ = ids.size(0);
-  return inference_linear(x.select(1, n - 1), model_.encoder->embed_tokens->weight, {});                // [R, V]
+  return fast_linear(x.select(1, n - 1), model_.encoder->embed_tokens->weight, {});                // [R, V]
 }
 
 void OfaReplyState::select(const Tensor& rows) {
