@@ -67,7 +67,7 @@ Result bert_fusion(const Case& c) {
   BertLanguageModel network(albef_config(c, AlbefTask::pretrain).text);
   const auto state = fill(network, c, "text_encoder.");
   const Tensor text = wanted_leaf(c, "text_embeds"), image = wanted_leaf(c, "image_embeds"), mask = mask_of(c, "attention_mask");
-  const std::vector<BertContext> contexts = {{image, mask_of(c, "image_attention_mask")}};
+  const std::vector<BertContext> contexts = {BertContext(image, mask_of(c, "image_attention_mask"))};
   const Tensor fused = network.bert->fuse(text, mask, contexts), loss = cotangent_loss(c, fused);
   loss.backward();
   Result result;

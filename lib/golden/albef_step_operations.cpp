@@ -65,7 +65,7 @@ Result tcl_retrieval(const Case& c) { return align(c, AlignmentMethod::tcl, true
 Result itm(const Case& c) {
   const auto model = albef_model_of<AlbefAligner>(c, AlbefTask::retrieval, {"visual_encoder.", "vision_proj.", "text_proj.", "temp"});
   const Tensor text = wanted_leaf(c, "text_embeds"), image = wanted_leaf(c, "image_embeds");
-  const Tensor logits = matching_logits(*model, text, c.in("attention_mask"), image, c.in("negative_image_index"), c.in("negative_text_index"));
+  const Tensor logits = matching_logits(*model, text, c.in("attention_mask"), model->online().text_encoder->project(image), c.in("negative_image_index"), c.in("negative_text_index"));
   const Tensor loss = matching_loss(logits);
   loss.backward();
   Result result;

@@ -1,6 +1,7 @@
 #include "vlm/train/alignment_step.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/nonzero.h>
 #include <c10/core/GradMode.h>
@@ -35,13 +36,14 @@ void update_momentum(const MomentumTaught& model, double momentum) {
   momentum_update(pairs, momentum);
 }
 
-Tensor matching_logits(const AlbefAligner& model, const Tensor& text, const Tensor& mask, const Tensor& image, const Tensor& negative_image,
+Tensor matching_logits(const AlbefAligner& model, const Tensor& text, const Tensor& mask, BertContext pictures, const Tensor& negative_image,
                        const Tensor& negative_text) {
   // Pairs, texts with a wrong picture, pictures with a wrong text: one pass.
   const Tensor texts = at::cat({text, text, text.index_select(0, negative_text)});
   const Tensor masks = at::cat({mask, mask, mask.index_select(0, negative_text)});
-  const Tensor images = at::cat({image, image.index_select(0, negative_image), image});
-  return model.pair_logits(images, texts, masks);  // [3 B, 2]
+  const Tensor own = at::arange(text.size(0), negative_image.options());
+  pictures.rows = at::cat({own, negative_image, own});
+  return model.pair_logits(pictures, texts, masks);  // [3 B, 2]
 }
 
 namespace alignment {
@@ -141,8 +143,11 @@ AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, c
   } else {
     step.negatives = matching_negatives(across.i2t.similarity, across.t2i.similarity, batch.uniform_image, batch.uniform_text, batch.idx);
   }
+  // Matching looks at each picture three times, masked language modelling once more: keys and values are computed once.
+  BertContext pictures;
+  if (options.matching || batch.masked_ids.defined()) pictures = model.online().text_encoder->project(image);
   if (options.matching) {
-    step.match_logits = matching_logits(model, text, batch.mask, image, step.negatives.image, step.negatives.text);
+    step.match_logits = matching_logits(model, text, batch.mask, pictures, step.negatives.image, step.negatives.text);
     step.losses.emplace_back("itm", matching_loss(step.match_logits));
   }
 
@@ -153,16 +158,16 @@ AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, c
     const Tensor hidden = batch.mlm_labels.reshape({-1}).ne(-100).nonzero().view({-1});
     const bool some = hidden.size(0) > 0;
     const Tensor labels = some ? batch.mlm_labels.reshape({-1}).index_select(0, hidden).unsqueeze(0) : batch.mlm_labels;  // [1, M]
-    const auto logits = [&](const BertLanguageModel& network, const Tensor& tokens) {
-      const Tensor states = network.bert->encode_pair(batch.masked_ids, batch.mask, {{tokens, {}}});  // [B, L, D]
+    const auto logits = [&](const BertLanguageModel& network, const BertContext& seen) {
+      const Tensor states = network.bert->encode_pair(batch.masked_ids, batch.mask, {seen});  // [B, L, D]
       return network.logits(some ? states.flatten(0, 1).index_select(0, hidden).unsqueeze(0) : states);
     };
     Tensor logits_m;
     if (options.alpha > 0) {
       const at::NoGradGuard no_grad;
-      logits_m = logits(*model.momentum().language_model, teacher.image);
+      logits_m = logits(*model.momentum().language_model, BertContext(teacher.image));
     }
-    step.losses.emplace_back("mlm", masked_language_modeling_loss(logits(*learner, image), labels, logits_m, {.alpha = options.alpha}));
+    step.losses.emplace_back("mlm", masked_language_modeling_loss(logits(*learner, pictures), labels, logits_m, {.alpha = options.alpha}));
   }
   return step;
 }

@@ -70,8 +70,8 @@ struct AlignmentStep {
 AlignmentStep alignment_step(AlbefAligner& model, const AlignmentBatch& batch, const AlignmentOptions& options);
 
 /// Matching alone: logits [3 B, 2] of B pairs, of each text with picture negative_image[b], and of text negative_text[b] with each
-/// picture. text: [B, L, D]; image: [B, N, W].
-Tensor matching_logits(const AlbefAligner& model, const Tensor& text, const Tensor& mask, const Tensor& image, const Tensor& negative_image,
+/// picture. text: [B, L, D]; pictures: B, without rows.
+Tensor matching_logits(const AlbefAligner& model, const Tensor& text, const Tensor& mask, BertContext pictures, const Tensor& negative_image,
                        const Tensor& negative_text);
 
 /// The model's momentum copies follow.

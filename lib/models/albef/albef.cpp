@@ -72,7 +72,7 @@ Tensor unit_columns(int64_t rows, int64_t columns) {
 /// Contexts of the pictures of a sentence, whose tokens lie picture by picture: [n B, N, W].
 std::vector<BertContext> contexts(const Tensor& tokens, int64_t pictures) {
   std::vector<BertContext> out;
-  for (const auto& of_picture : tokens.chunk(pictures)) out.push_back({of_picture, {}});
+  for (const auto& of_picture : tokens.chunk(pictures)) out.emplace_back(of_picture);
   return out;
 }
 
@@ -100,7 +100,11 @@ AlbefAligner::AlbefAligner(const AlbefConfig& config)
 }
 
 Tensor AlbefAligner::pair_logits(const Tensor& image, const Tensor& text, const Tensor& mask, AttentionTrace* trace) const {
-  return itm_head->forward(online_.text_encoder->fuse(text, mask, {{image, {}}}, trace).select(1, 0));
+  return pair_logits(BertContext(image), text, mask, trace);
+}
+
+Tensor AlbefAligner::pair_logits(const BertContext& pictures, const Tensor& text, const Tensor& mask, AttentionTrace* trace) const {
+  return itm_head->forward(online_.text_encoder->fuse(text, mask, {pictures}, trace).select(1, 0));
 }
 
 Tensor AlbefAligner::match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) {
@@ -122,7 +126,7 @@ AlbefAnswerer::AlbefAnswerer(const AlbefConfig& config) : AlbefModel(config, Alb
 
 Tensor AlbefAnswerer::encode_question(const AlbefEncoders& encoders, const Tensor& pixels, const Tensor& question,
                                       const Tensor& mask) const {
-  return encoders.text_encoder->encode_pair(question, mask, {{encoders.visual_encoder->forward(pixels), {}}});
+  return encoders.text_encoder->encode_pair(question, mask, {BertContext(encoders.visual_encoder->forward(pixels))});
 }
 
 std::unique_ptr<DecoderState> AlbefAnswerer::begin_answer(const Tensor& pixels, const Tensor& question, const Tensor& mask) {
@@ -205,7 +209,7 @@ std::vector<NamedTensor> AlbefTextAssigner::trainable() const {
 
 Tensor AlbefTextAssigner::logits(const Tensor& image, const Tensor& first, const Tensor& second, const Tensor& ids,
                                  const Tensor& mask) const {
-  const std::vector<BertContext> contexts = {{image.index_select(0, first), {}}, {image.index_select(0, second), {}}};
+  const std::vector<BertContext> contexts = {BertContext(image, {}, first), BertContext(image, {}, second)};
   return ta_head->forward(online_.text_encoder->encode_pair(ids, mask, contexts).select(1, 0));  // [B, 3]
 }
 

@@ -88,6 +88,8 @@ class AlbefAligner : public AlbefModel, public DualEncoder, public Reranker {
   Tensor encode_text(const Tensor& ids, const Tensor& mask) const { return online_.text_encoder->encode_text(ids, mask); }
   /// Logits of "no match" and "match" for pairs: [B, 2]. text: [B, L, D], of encode_text(); image: [B, N, W], of encode_image().
   Tensor pair_logits(const Tensor& image, const Tensor& text, const Tensor& mask, AttentionTrace* trace = nullptr) const;
+  /// The same of pictures as the fusion layers look at them (text_encoder->project() of the online networks).
+  Tensor pair_logits(const BertContext& pictures, const Tensor& text, const Tensor& mask, AttentionTrace* trace = nullptr) const;
 
   Tensor match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override;
   Tensor match_pictures(const Tensor& pixels) override { return encode_image(pixels); }

@@ -48,13 +48,19 @@ BertAttention::BertAttention(int64_t key_width, const BertOptions& options) : he
 }
 
 Tensor BertAttention::forward(const Tensor& x, const Tensor& context, const Tensor& mask, Tensor* probabilities) const {
-  const Tensor y = attend(self->query->forward(x), self->key->forward(context), self->value->forward(context), heads_, mask,
-                          {.dropout = is_training() ? dropout_ : 0, .probabilities = probabilities});
+  return forward_projected(x, project(context), mask, probabilities);
+}
+
+std::pair<Tensor, Tensor> BertAttention::project(const Tensor& context) const { return {self->key->forward(context), self->value->forward(context)}; }
+
+Tensor BertAttention::forward_projected(const Tensor& x, const std::pair<Tensor, Tensor>& keys, const Tensor& mask, Tensor* probabilities) const {
+  const Tensor y = attend(self->query->forward(x), keys.first, keys.second, heads_, mask, {.dropout = is_training() ? dropout_ : 0, .probabilities = probabilities});
   return output->forward(y, x);
 }
 
 std::pair<Tensor, Tensor> BertAttention::keys_of(const Tensor& context) const {
-  return {split_heads(self->key->forward(context), heads_).contiguous(), split_heads(self->value->forward(context), heads_).contiguous()};
+  const auto [keys, values] = project(context);
+  return {split_heads(keys, heads_).contiguous(), split_heads(values, heads_).contiguous()};
 }
 
 Tensor BertAttention::forward_keys(const Tensor& x, const Tensor& keys, const Tensor& values, const Tensor& mask) const {
@@ -106,6 +112,11 @@ Tensor BertLayer::forward(Tensor x, const Tensor& mask, const Tensor& encoder, c
   return feed_forward(x);  // [B, L, D]
 }
 
+Tensor BertLayer::forward_projected(Tensor x, const Tensor& mask, const std::pair<Tensor, Tensor>& keys, const Tensor& encoder_mask, Tensor* cross_probabilities) const {
+  x = attention->forward(x, x, mask);
+  return feed_forward(crossattention->forward_projected(x, keys, encoder_mask, cross_probabilities));  // [B, L, D]
+}
+
 Tensor BertLayer::forward_cached(Tensor x, KeyValueCache& cache, const Tensor& mask, const std::pair<Tensor, Tensor>& cross, const Tensor& cross_mask) const {
   const auto [keys, values] = attention->keys_of(x);
   cache.append(keys, values);
@@ -155,29 +166,40 @@ Tensor BertModel::embed(const Tensor& ids, int64_t past) const {
   return embeddings_->forward(ids, past);
 }
 
+namespace bert {
+
+Tensor selected(const Tensor& x, const Tensor& rows) { return x.defined() && rows.defined() ? x.index_select(0, rows) : x; }
+
+}  // namespace bert
+
 Tensor BertModel::run(Tensor x, const Tensor& mask, const std::vector<BertContext>& contexts, int64_t first, int64_t last,
                       AttentionTrace* trace) const {
+  using bert::selected;
   for (int64_t i = first; i < last; ++i) {
     const auto& layer = layers->layers()[i];
-    Tensor encoder, encoder_mask;
-    if (!contexts.empty() && i >= options_.fusion_layer) {
-      const auto& context = contexts[static_cast<size_t>(i - options_.fusion_layer) % contexts.size()];
-      encoder = context.states;
-      encoder_mask = context.mask;
-    }
-    if (trace && trace->layer == i) {
-      x = layer->forward(x, mask, encoder, encoder_mask, &trace->probabilities);
+    BertContext context;
+    if (!contexts.empty() && i >= options_.fusion_layer) context = contexts[static_cast<size_t>(i - options_.fusion_layer) % contexts.size()];
+    const Tensor encoder_mask = selected(context.mask, context.rows);
+    Tensor* probabilities = trace && trace->layer == i ? &trace->probabilities : nullptr;
+    std::function<Tensor(const std::vector<Tensor>&)> block;
+    std::vector<Tensor> inputs = {x, mask, encoder_mask};
+    if (context.keys.empty()) {
+      block = [layer, probabilities](const std::vector<Tensor>& in) { return layer->forward(in[0], in[1], in[3], in[2], probabilities); };
+      inputs.push_back(selected(context.states, context.rows));
     } else {
-      x = run_block(*layer, [layer](const std::vector<Tensor>& in) { return layer->forward(in[0], in[1], in[2], in[3]); },
-                    {x, mask, encoder, encoder_mask});
+      block = [layer, probabilities](const std::vector<Tensor>& in) { return layer->forward_projected(in[0], in[1], {in[3], in[4]}, in[2], probabilities); };
+      const auto& [keys, values] = context.keys.at(static_cast<size_t>(i - options_.fusion_layer));
+      inputs.push_back(selected(keys, context.rows));
+      inputs.push_back(selected(values, context.rows));
     }
+    x = probabilities ? block(inputs) : run_block(*layer, block, inputs);
   }
   return x;  // [B, L, D]
 }
 
 Tensor BertModel::forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder, const Tensor& encoder_mask) const {
   std::vector<BertContext> contexts;
-  if (encoder.defined()) contexts.push_back({encoder, encoder_mask});
+  if (encoder.defined()) contexts.emplace_back(encoder, encoder_mask);
   return run(embed(ids), mask, contexts, 0, static_cast<int64_t>(layers->layers().size()));
 }
 
@@ -187,9 +209,19 @@ Tensor BertModel::encode_text(const Tensor& ids, const Tensor& mask) const {
 }
 
 Tensor BertModel::fuse(const Tensor& text, const Tensor& mask, const std::vector<BertContext>& contexts, AttentionTrace* trace) const {
-  std::vector<BertContext> added;
-  for (const auto& [states, visible] : contexts) added.push_back({states, additive_key_mask(visible, options_.cross_mask)});
+  std::vector<BertContext> added = contexts;
+  for (auto& context : added) context.mask = additive_key_mask(context.mask, options_.cross_mask);
   return run(text, additive_key_mask(mask, options_.self_mask), added, options_.fusion_layer, options_.layers, trace);
+}
+
+BertContext BertModel::project(const Tensor& states, const Tensor& mask) const {
+  BertContext out(states, mask);
+  for (int64_t i = options_.fusion_layer; i < options_.layers; ++i) {
+    const auto& layer = layers->layers()[i];
+    if (!layer->crossattention) fail("this text model has no cross attention, so it cannot look at a picture");
+    out.keys.push_back(layer->crossattention->project(states));
+  }
+  return out;
 }
 
 Tensor BertModel::encode_pair(const Tensor& ids, const Tensor& mask, const std::vector<BertContext>& contexts) const {

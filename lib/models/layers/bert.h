@@ -32,8 +32,15 @@ struct BertOptions {
 
 /// What cross attention looks at.
 struct BertContext {
+  BertContext() = default;
+  BertContext(Tensor states_, Tensor mask_ = {}, Tensor rows_ = {}) : states(std::move(states_)), mask(std::move(mask_)), rows(std::move(rows_)) {}
+
   Tensor states;  ///< [B, Le, De]
   Tensor mask;    ///< [B, Le], 0 where a state is hidden; undefined: none is
+  /// What BertModel::project() computed of the states, so that several looks at them share it: keys and values [B, Le, D] of each
+  /// layer that looks at this context, in the layers' order. Empty: each layer computes its own.
+  std::vector<std::pair<Tensor, Tensor>> keys;
+  Tensor rows;  ///< [R], int64, which context each of R texts looks at; undefined: text b looks at number b
 };
 
 /// Caches of a decoder that goes on token by token.
@@ -75,6 +82,10 @@ class BertAttention : public torch::nn::Module {
   BertAttention(int64_t key_width, const BertOptions& options);
   /// x: [B, L, D], context: [B, Lk, Dk]; mask, added: [B or 1, 1, L or 1, Lk]. The probabilities go to `probabilities`, if given.
   Tensor forward(const Tensor& x, const Tensor& context, const Tensor& mask, Tensor* probabilities = nullptr) const;
+  /// The same from the context's keys and values, [B, Lk, D] each, of project().
+  Tensor forward_projected(const Tensor& x, const std::pair<Tensor, Tensor>& keys, const Tensor& mask, Tensor* probabilities = nullptr) const;
+  std::pair<Tensor, Tensor> project(const Tensor& context) const;
+  /// Keys and values, split over heads: [B, H, Lk, d] each.
   std::pair<Tensor, Tensor> keys_of(const Tensor& context) const;
   Tensor forward_keys(const Tensor& x, const Tensor& keys, const Tensor& values, const Tensor& mask = {}) const;
 
@@ -91,6 +102,9 @@ class BertLayer : public torch::nn::Module {
   BertLayer(const BertOptions& options, bool cross_attention);
   /// x: [B, L, D]; masks as those of BertAttention; encoder: [B, Le, De] or undefined (no cross attention takes place then).
   Tensor forward(Tensor x, const Tensor& mask, const Tensor& encoder, const Tensor& encoder_mask, Tensor* cross_probabilities = nullptr) const;
+  /// The same from keys and values of the encoder's states, as crossattention->project() gives them.
+  Tensor forward_projected(Tensor x, const Tensor& mask, const std::pair<Tensor, Tensor>& keys, const Tensor& encoder_mask,
+                           Tensor* cross_probabilities = nullptr) const;
   /// The next tokens of a decoder.
   Tensor forward_cached(Tensor x, KeyValueCache& cache, const Tensor& mask, const std::pair<Tensor, Tensor>& cross, const Tensor& cross_mask) const;
   /// The last third of the layer: norm(x + down(activation(up(x)))). [B, L, D].
@@ -118,6 +132,9 @@ class BertModel : public torch::nn::Module, public RecomputedBlocks {
   /// The layers from fusion_layer on, from what encode_text() gave. With several contexts (NLVR2) layer fusion_layer + i looks at
   /// number i mod n. Returns [B, L, D].
   Tensor fuse(const Tensor& text, const Tensor& mask, const std::vector<BertContext>& contexts, AttentionTrace* trace = nullptr) const;
+  /// A context whose keys and values are computed once, however often and for however many texts it is given to fuse(); as the only
+  /// context there. states: [B, Le, De]; mask: [B, Le] or undefined.
+  BertContext project(const Tensor& states, const Tensor& mask = {}) const;
   /// encode_text() and fuse().
   Tensor encode_pair(const Tensor& ids, const Tensor& mask, const std::vector<BertContext>& contexts) const;
   /// Layers first … last - 1 of states [B, L, D]; mask and those of the contexts are additive here. A layer without cross attention
