@@ -154,6 +154,16 @@ TEST(Albef, TheAnswerDecoderBeginsAsTheFusionLayers) {
   EXPECT_TRUE(at::equal(to.at("text_decoder_m.cls.predictions.bias"), from.at("text_encoder_m.cls.predictions.bias")));
 }
 
+TEST(Albef, TheDecoderAndTheLayersOfTwoPicturesAreAsManyAsFuseWhereNothingIsSaid) {
+  const auto layers_of = [](const std::string& keys) {
+    const AlbefConfig config = AlbefConfig::from_json("{" + keys + "}", "test");
+    return std::pair(config.decoder_layers, config.two_picture_layers);
+  };
+  EXPECT_EQ(layers_of(""), std::pair(int64_t{6}, int64_t{18}));  // as released
+  EXPECT_EQ(layers_of(R"("bert_config": {"num_hidden_layers": 5, "fusion_layer": 2})"), std::pair(int64_t{3}, int64_t{8}));
+  EXPECT_EQ(layers_of(R"("decoder_layers": 4, "bert_config": {"num_hidden_layers": 5, "fusion_layer": 2})"), std::pair(int64_t{4}, int64_t{8}));
+}
+
 TEST(Albef, BertAndDeitAreWherePretrainingBegins) {
   using namespace albef_test;
   const auto other = testing::tiny_albef(testing::tiny_albef_config(), 9);

@@ -41,6 +41,13 @@ const Tensor& needed(const TensorMap& weights, const std::string& name, int64_t 
   return it->second;
 }
 
+/// The decoder begins as the layers that fuse, and with two pictures each of these stands twice.
+void count_layers(AlbefConfig& c) {
+  const int64_t fusing = std::max<int64_t>(c.text.layers - c.text.fusion_layer, 1);
+  c.decoder_layers = fusing;
+  c.two_picture_layers = c.text.fusion_layer + 2 * fusing;
+}
+
 AlbefTask task_of(const TensorMap& weights, AlbefTask otherwise) {
   if (holds(weights, "text_decoder.")) return AlbefTask::vqa;
   if (holds(weights, "ta_head.")) return AlbefTask::text_assignment;
@@ -120,6 +127,7 @@ AlbefConfig AlbefConfig::from_json(const std::string& json, const std::string& n
   c.text = albef_config::text_options(root.part("bert_config"));
   c.text.self_mask = self_mask;
   c.text.cross_mask = cross_mask;
+  albef_config::count_layers(c);
   c.decoder_layers = root.size("decoder_layers", c.decoder_layers);
   c.two_picture_layers = root.size("two_picture_layers", c.two_picture_layers);
   c.embed_dim = root.size("embed_dim", 256);
@@ -218,6 +226,7 @@ AlbefConfig AlbefConfig::from_weights(const TensorMap& weights) {
   }
   const bool two = c.task == AlbefTask::nlvr || c.task == AlbefTask::text_assignment;
   c.text.layers = two ? c.text.fusion_layer + (layers - c.text.fusion_layer) / 2 : layers;
+  count_layers(c);
   const auto proj = weights.find("vision_proj.weight");
   if (proj != weights.end() && proj->second.dim() == 2) c.embed_dim = proj->second.size(0);
   return c.fitting(weights);
