@@ -141,6 +141,13 @@ const AlbefConfig& architecture_of(const LoadedModel& loaded) { return dynamic_c
 
 }  // namespace albef_test
 
+TEST(AlbefRecipe, AMisspeltKeyIsRefusedWithItsNeighbour) {
+  using namespace albef_test;
+  const auto error = [](const char* yaml) { return error_of([&] { make_model("albef", Config::parse(yaml, "test"), 1); }); };
+  EXPECT_TRUE(mentions(error("{visoin_width: 64}"), "an ALBEF has no option 'visoin_width' (did you mean 'vision_width'?)"));
+  EXPECT_TRUE(mentions(error("{bert_config: {fusion_layers: 2}}"), "an ALBEF has no option 'fusion_layers' (did you mean 'fusion_layer'?)"));
+}
+
 TEST(AlbefYaml, SaysWhatShapesDoNot) {
   using namespace albef_test;
   const testing::TemporaryFolder folder;
