@@ -23,12 +23,14 @@ namespace fused_conversion {
 
 using Json = nlohmann::ordered_json;
 
-constexpr const char *bert_file = "config_bert.json", *yaml_file = "config.yaml", *preprocess_file = "preprocessor_config.json";
+constexpr const char *bert_file = "config_bert.json", *yaml_file = "config.yaml",
+                     *preprocess_file = "preprocessor_config.json";
 
 /// A pickle as the public code opens it: torch.load(file)["model"].
 TensorMap public_weights(const std::string& family, const Model& model) {
   const TensorMap weights = weights_of(model);
-  return family == "mplug" ? with_derived_bert(weights) : with_second_albef_names(AlbefConfig::from_json(model.config().dump(), "the model"), weights);
+  return family == "mplug" ? with_derived_bert(weights)
+                           : with_second_albef_names(AlbefConfig::from_json(model.config().dump(), "the model"), weights);
 }
 
 /// Keys of a run without which the public code does not start, as it was published; what the model says itself stays.
@@ -45,11 +47,15 @@ Json run_config(const std::string& family, Json config) {
 
 }  // namespace fused_conversion
 
-std::string fused_family(const ModelSource& source) { return is_albef(source.tensors) ? "albef" : is_mplug(source.tensors) ? "mplug" : ""; }
+std::string fused_family(const ModelSource& source) {
+  return is_albef(source.tensors) ? "albef" : is_mplug(source.tensors) ? "mplug" : "";
+}
 
 ConvertReport convert_fused(const fs::path& source, const fs::path& target, const ConvertOptions& options) {
   using namespace fused_conversion;
-  if (!options.config.empty()) fail_usage("--config is for layouts whose weights do not say what they are; lay the configuration beside ", source.string());
+  if (!options.config.empty())
+    fail_usage("--config is for layouts whose weights do not say what they are; lay the configuration beside ",
+               source.string());
   const LoadedModel loaded = load_model(source);
   const Model& model = *loaded.model;
   ConvertReport report;
@@ -57,7 +63,8 @@ ConvertReport convert_fused(const fs::path& source, const fs::path& target, cons
   report.from = !loaded.folder.empty() && fs::exists(loaded.folder / "config.json") ? "hf" : report.family;
   report.to = options.to;
   if (report.to == "mplug" && fs::exists(target / "model.safetensors")) {
-    fail_usage((target / "model.safetensors").string(), " would be read in place of the pytorch_model.bin beside it; name another folder, or take it away");
+    fail_usage((target / "model.safetensors").string(),
+               " would be read in place of the pytorch_model.bin beside it; name another folder, or take it away");
   }
   PreprocessOptions preprocess = find_preprocess(loaded);
   if (const auto* of_pictures = dynamic_cast<const PictureModel*>(&model)) {
@@ -66,7 +73,10 @@ ConvertReport convert_fused(const fs::path& source, const fs::path& target, cons
   }
   const Json preprocess_json = to_hf_preprocessor(preprocess, report.family, report.notes);
   const fs::path parent = loaded.weights.parent_path().empty() ? fs::path(".") : loaded.weights.parent_path();
-  const auto tokenizer = tokenizer_files_for(!options.tokenizer.empty() ? fs::path(options.tokenizer) : loaded.folder.empty() ? parent : loaded.folder, "hf", 512);
+  const auto tokenizer = tokenizer_files_for(!options.tokenizer.empty() ? fs::path(options.tokenizer)
+                                             : loaded.folder.empty()    ? parent
+                                                                        : loaded.folder,
+                                             "hf", 512);
   if (tokenizer.empty()) report.notes.push_back("no tokenizer was found beside the weights; name one with --tokenizer FILE");
 
   const auto wrote = [&](const std::string& name) { report.written.push_back(target / name); };

@@ -49,11 +49,13 @@ bool shows_heat(const Model& model) { return dynamic_cast<const AttentionExplain
 
 AttentionExplainable& must_show_heat(Model& model) {
   return require<AttentionExplainable>(model, "show where words are",
-                                       "it has no matching head on layers of text that look at the picture; ALBEF's, TCL's, CODIS's, mPLUG's and BLIP's models "
+                                       "it has no matching head on layers of text that look at the picture; ALBEF's, TCL's, "
+                                       "CODIS's, mPLUG's and BLIP's models "
                                        "for retrieval have, and those pretrained models that match");
 }
 
-Tensor grad_cam_of_words(AttentionExplainable& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t layer) {
+Tensor grad_cam_of_words(AttentionExplainable& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask,
+                         int64_t layer) {
   AttentionTrace trace{.layer = grad_cam::layer_of(model, layer), .probabilities = {}};
   Tensor pictures, texts;
   {
@@ -64,16 +66,19 @@ Tensor grad_cam_of_words(AttentionExplainable& model, const Tensor& pixels, cons
   }
   const c10::AutoGradMode with_gradients(true);
   const Tensor logits = model.traced_match_logits(pictures, texts, mask, trace);
-  const Tensor heat = grad_cam::heat(logits.select(1, 1).sum(), trace.probabilities);          // [B, L, 1 + N]
+  const Tensor heat = grad_cam::heat(logits.select(1, 1).sum(), trace.probabilities);  // [B, L, 1 + N]
   return grad_cam::as_grid(heat * mask.unsqueeze(-1));
 }
 
-Tensor grad_cam_of_text(AttentionExplainable& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t layer) {
+Tensor grad_cam_of_text(AttentionExplainable& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask,
+                        int64_t layer) {
   return grad_cam_of_words(model, pixels, ids, mask, layer).mean(1);
 }
 
-Tensor grad_cam_of_similarity(const AlbefAligner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t block) {
-  if (const int64_t blocks = model.architecture().vision.layers; block < 0 || block >= blocks) fail_usage("the image tower has blocks 0 to ", blocks - 1, ", and no ", block);
+Tensor grad_cam_of_similarity(const AlbefAligner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask,
+                              int64_t block) {
+  if (const int64_t blocks = model.architecture().vision.layers; block < 0 || block >= blocks)
+    fail_usage("the image tower has blocks 0 to ", blocks - 1, ", and no ", block);
   const c10::AutoGradMode with_gradients(true);
   AttentionTrace trace{.layer = block, .probabilities = {}};
   const Tensor image = model.online().project_image(model.online().visual_encoder->forward(pixels, &trace));

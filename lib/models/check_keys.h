@@ -7,12 +7,14 @@
 
 namespace vlm {
 
-/// Throws a usage error for the first key of `given` that is neither one of `written`'s, which is a configuration with all keys that can be
-/// written, nor in `also`: "an mPLUG has no option 'stride_layers' (did you mean 'stride_layer'?)". what: "an mPLUG".
-void check_known_keys(const std::string& what, const nlohmann::ordered_json& given, const nlohmann::ordered_json& written, std::vector<std::string> also = {});
+/// Throws a usage error for the first key of `given` that is neither one of `written`'s, which is a configuration with all
+/// keys that can be written, nor in `also`: "an mPLUG has no option 'stride_layers' (did you mean 'stride_layer'?)". what:
+/// "an mPLUG".
+void check_known_keys(const std::string& what, const nlohmann::ordered_json& given, const nlohmann::ordered_json& written,
+                      std::vector<std::string> also = {});
 
 /// The same for the object under `key`, where both have one.
-void check_known_keys_under(const char* key, const std::string& what, const nlohmann::ordered_json& given, const nlohmann::ordered_json& written,
-                      std::vector<std::string> also = {});
+void check_known_keys_under(const char* key, const std::string& what, const nlohmann::ordered_json& given,
+                            const nlohmann::ordered_json& written, std::vector<std::string> also = {});
 
 }  // namespace vlm

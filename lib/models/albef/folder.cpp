@@ -58,9 +58,11 @@ bool is_called_after(const fs::path& yaml, AlbefTask task) {
 }
 
 /// Values of `given` for the keys of `own` that shapes do not tell; for those that they tell, a line for each contradiction.
-void take(const Json& given, Json& own, const std::vector<std::string>& told_by_shapes, const std::vector<std::string>& left_alone,
-          std::vector<std::string>& contradictions) {
-  const auto holds = [](const std::vector<std::string>& list, const std::string& key) { return std::find(list.begin(), list.end(), key) != list.end(); };
+void take(const Json& given, Json& own, const std::vector<std::string>& told_by_shapes,
+          const std::vector<std::string>& left_alone, std::vector<std::string>& contradictions) {
+  const auto holds = [](const std::vector<std::string>& list, const std::string& key) {
+    return std::find(list.begin(), list.end(), key) != list.end();
+  };
   for (auto it = own.begin(); it != own.end(); ++it) {
     const auto other = given.find(it.key());
     if (other == given.end() || other->is_null() || it->is_object() || holds(left_alone, it.key())) continue;
@@ -74,7 +76,9 @@ void take(const Json& given, Json& own, const std::vector<std::string>& told_by_
 
 }  // namespace albef_folder
 
-bool is_albef_folder(const fs::path& folder) { return !fs::exists(folder / "config.json") && albef_folder::has_keys(folder / "config.yaml"); }
+bool is_albef_folder(const fs::path& folder) {
+  return !fs::exists(folder / "config.json") && albef_folder::has_keys(folder / "config.yaml");
+}
 
 fs::path albef_checkpoint_in(const fs::path& folder) {
   if (fs::exists(folder / "checkpoint_best.pth")) return folder / "checkpoint_best.pth";
@@ -102,17 +106,22 @@ AlbefConfig read_albef_yaml(const fs::path& yaml, const TensorMap& weights) {
   Json own = AlbefConfig::from_weights(weights).to_json();
   std::vector<std::string> contradictions, told = {"vision_width", "patch_size", "vision_depth"};
   // What has no projections is compared by none, whatever width the run names.
-  std::vector<std::string> left_alone = {"model_type", "task", "mlp_ratio", "queue_size", "idx_queue", "momentum_copies", "codebook_size", "independent_features",
+  std::vector<std::string> left_alone = {"model_type",     "task",
+                                         "mlp_ratio",      "queue_size",
+                                         "idx_queue",      "momentum_copies",
+                                         "codebook_size",  "independent_features",
                                          "decoder_layers", "two_picture_layers"};
   (weights.count("vision_proj.weight") ? told : left_alone).push_back("embed_dim");
   take(given, own, told, left_alone, contradictions);
   if (const auto bert = given.find("bert_config"); bert != given.end() && bert->is_object()) {
     take(*bert, own["bert_config"],
-         {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "max_position_embeddings", "type_vocab_size", "encoder_width", "fusion_layer"},
+         {"vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "max_position_embeddings",
+          "type_vocab_size", "encoder_width", "fusion_layer"},
          {"architectures", "model_type"}, contradictions);
   }
   if (!contradictions.empty()) {
-    fail(yaml.string(), " is not the configuration of these weights: it says ", join(contradictions, "; "), ". Put the right file there, or take it away: shapes say enough");
+    fail(yaml.string(), " is not the configuration of these weights: it says ", join(contradictions, "; "),
+         ". Put the right file there, or take it away: shapes say enough");
   }
   return AlbefConfig::from_json(own.dump(), yaml.string());
 }
