@@ -6,6 +6,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
+#include "vlm/models/check_keys.h"
 #include "vlm/models/hf_config.h"
 
 namespace vlm {
@@ -175,6 +176,16 @@ nlohmann::ordered_json AlbefConfig::to_json() const {
                         {"pad_token_id", pad}, {"hidden_act", "gelu"}, {"hidden_dropout_prob", text.hidden_dropout}, {"attention_probs_dropout_prob", text.attention_dropout},
                         {"initializer_range", text.init_std}, {"layer_norm_eps", text.eps}};
   return out;
+}
+
+void AlbefConfig::check_keys(const nlohmann::ordered_json& config) {
+  AlbefConfig all;
+  all.codebook_size = 1;
+  all.vision.init_std = 1;
+  all.independent_features = true;
+  const nlohmann::ordered_json own = all.to_json();
+  check_known_keys("an ALBEF", config, own, {"distill", "decoder_layers", "two_picture_layers"});
+  check_known_keys_under("bert_config", "an ALBEF", config, own);
 }
 
 AlbefConfig AlbefConfig::fitting(const TensorMap& weights) const {

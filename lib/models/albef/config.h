@@ -42,6 +42,8 @@ struct AlbefConfig {
   /// Sizes as weights have them, heads being 64 wide.
   static AlbefConfig from_weights(const TensorMap& weights);
   nlohmann::ordered_json to_json() const;
+  /// Throws a usage error for a key, or a key of bert_config, that no folder of the family writes: for those that people write.
+  static void check_keys(const nlohmann::ordered_json& config);
 
   /// With what only weights tell: the task, whether there are momentum copies, queues and a codebook, and the layers of the task's
   /// own stacks. Names are those of a model of the task (names/albef_names.h).
