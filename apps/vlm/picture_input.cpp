@@ -100,7 +100,7 @@ void PictureInput::add_data_to(CLI::App& command) {
 }
 
 void PictureInput::add_frames_to(CLI::App& command) {
-  command.add_option("--frames", frames, "The arguments are videos: files (read by ffmpeg) or folders of frames in the order of their names. Look at N frames of each (mPLUG)")->check(at_least_one);
+  command.add_option("--frames", frames, "The arguments are videos, folders of frames in the order of their names: look at N frames of each (mPLUG)")->check(at_least_one);
 }
 
 bool PictureInput::given() const { return !data.empty() || !pictures().empty(); }
@@ -128,21 +128,15 @@ EmbedCounts embed_pictures(const DualEncoderPipeline& pipeline, const ModelFlags
                            const std::function<void(const Tensor&, const std::vector<std::string>&)>& keep) {
   EmbedCounts counts;
   if (input.frames > 0) {
-    if (!input.data.empty()) fail_usage("--frames is for videos; a data set holds pictures");
+    if (!input.data.empty()) fail_usage("--frames is for folders of frames; a data set holds pictures");
     require<VideoModel>(pipeline.model(), "look at videos", "it takes one picture at a time; mPLUG takes several frames");
     for (const auto& name : input.pictures()) {
       if (want && !want(name)) {
         ++counts.passed_over;
         continue;
       }
-      try {
-        keep(pipeline.encoder().embed_images(read_video(name, input.frames, pipeline.preprocess().options()).unsqueeze(0)), {name});
-        ++counts.embedded;
-      } catch (const Error& error) {
-        if (error.code() == ExitCode::usage) throw;
-        ++counts.failed;
-        log_warning("left out: ", error.what());
-      }
+      keep(pipeline.encoder().embed_images(read_video_folder(name, input.frames, pipeline.preprocess().options()).unsqueeze(0)), {name});
+      ++counts.embedded;
     }
     return counts;
   }

@@ -37,7 +37,7 @@ void PictureTask::take_text(const std::string& how) {
 }
 
 void PictureTask::add_frames_to(CLI::App& command) {
-  command.add_option("--frames", frames, "The arguments are videos: files (read by ffmpeg) or folders of frames in the order of their names. Look at N frames of each (mPLUG)")->check(at_least_one);
+  command.add_option("--frames", frames, "The arguments are videos, folders of frames in the order of their names: look at N frames of each (mPLUG)")->check(at_least_one);
 }
 
 std::vector<std::filesystem::path> PictureTask::files() const {

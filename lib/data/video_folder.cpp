@@ -5,9 +5,7 @@
 #include <algorithm>
 
 #include "vlm/core/error.h"
-#include "vlm/core/strings.h"
 #include "vlm/data/image_folder.h"
-#include "vlm/data/video_file.h"
 #include "vlm/io/atomic_file.h"
 
 namespace vlm {
@@ -47,51 +45,17 @@ bool before_by_numbers(const std::string& a, const std::string& b) {
   return a < b;
 }
 
-namespace video_folder {
-
-/// The files of the frames, in order.
-std::vector<fs::path> frames_of(const fs::path& folder) {
+Tensor read_video_folder(const fs::path& folder, int64_t count, const PreprocessOptions& pictures) {
+  if (!fs::exists(folder)) fail_usage("no such folder of frames: ", folder.string());
+  if (!fs::is_directory(folder)) {
+    fail_usage(folder.string(), " is a file; a video is read as a folder of its frames (ffmpeg -i ", folder.filename().string(), " frames/%06d.jpg takes it apart)");
+  }
   std::vector<fs::path> frames;
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (entry.is_regular_file() && is_picture_name(entry.path())) frames.push_back(entry.path());
   }
   if (frames.empty()) fail_usage("no frames in ", folder.string());
   std::sort(frames.begin(), frames.end(), [](const fs::path& a, const fs::path& b) { return before_by_numbers(a.filename().string(), b.filename().string()); });
-  return frames;
-}
-
-/// Frames of levels, squashed to the model's size.
-std::vector<Tensor> read_folder(const fs::path& folder, int64_t count, const Preprocess& preprocess) {
-  const auto frames = frames_of(folder);
-  std::vector<Tensor> out;
-  for (const int64_t i : frame_indices(static_cast<int64_t>(frames.size()), count)) {
-    const fs::path& frame = frames[static_cast<size_t>(i)];
-    out.push_back(with_context(frame.string(), [&] { return preprocess(read_file(frame, largest_frame), {}); }));
-  }
-  return out;
-}
-
-std::vector<Tensor> read_stream(const fs::path& file, int64_t count, const Preprocess& preprocess) {
-  const auto indices = frame_indices(count_video_frames(file), count);
-  std::vector<int64_t> once = indices;  // a short video's first frame is taken again and again
-  once.erase(std::unique(once.begin(), once.end()), once.end());
-  const auto pictures = read_video_frames(file, once);
-  std::vector<Tensor> out;
-  for (const int64_t i : indices) {
-    const auto at = static_cast<size_t>(std::lower_bound(once.begin(), once.end(), i) - once.begin());
-    out.push_back(with_context(concat(file.string(), ", frame ", i), [&] { return preprocess(pictures[at], {}); }));
-  }
-  return out;
-}
-
-}  // namespace video_folder
-
-Tensor read_video(const fs::path& video, int64_t count, const PreprocessOptions& pictures) {
-  using namespace video_folder;
-  if (!fs::exists(video)) fail_usage("no such video: ", video.string());
-  if (fs::is_regular_file(video) && is_picture_name(video)) {
-    fail_usage(video.string(), " is a picture, not a video; a folder of frames, or a video file, is one");
-  }
   PreprocessOptions levels = pictures;
   levels.resize_mode = "squash";
   levels.crop = "none";
@@ -99,8 +63,12 @@ Tensor read_video(const fs::path& video, int64_t count, const PreprocessOptions&
   levels.rescale_factor = 1;
   levels.fill_color = 0;
   const Preprocess preprocess(levels);
-  const auto frames = fs::is_directory(video) ? read_folder(video, count, preprocess) : read_stream(video, count, preprocess);
-  return normalize_frames(at::stack(frames), pictures.mean, pictures.std);
+  std::vector<Tensor> out;
+  for (const int64_t i : frame_indices(static_cast<int64_t>(frames.size()), count)) {
+    const fs::path& frame = frames[static_cast<size_t>(i)];
+    out.push_back(with_context(frame.string(), [&] { return preprocess(read_file(frame, video_folder::largest_frame), {}); }));
+  }
+  return normalize_frames(at::stack(out), pictures.mean, pictures.std);
 }
 
 }  // namespace vlm

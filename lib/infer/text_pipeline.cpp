@@ -116,7 +116,7 @@ PictureBatch TextPipeline::decode(const std::vector<std::filesystem::path>& file
 
 Tensor TextPipeline::decode_video(const std::filesystem::path& folder, int64_t frames) const {
   require<VideoModel>(*model_, "look at videos", "it takes one picture at a time; mPLUG takes several frames");
-  return read_video(folder, frames, preprocess_.options()).unsqueeze(0);
+  return read_video_folder(folder, frames, preprocess_.options()).unsqueeze(0);
 }
 
 std::vector<GeneratedText> TextPipeline::texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens,

@@ -51,18 +51,17 @@ TEST(VideoFolder, TakesFramesAtEvenStepsFromTheBeginning) {
   pictures.size = {4};
   pictures.mean = {0, 0, 0};
   pictures.std = {1, 1, 1};
-  const Tensor frames = read_video(folder.path(), 5, pictures);  // d = 2: 0, 2, 4, 6, 8
+  const Tensor frames = read_video_folder(folder.path(), 5, pictures);  // d = 2: 0, 2, 4, 6, 8
   ASSERT_EQ(frames.sizes(), (std::vector<int64_t>{5, 3, 4, 4}));
   for (int64_t i = 0; i < 5; ++i) EXPECT_TRUE(at::allclose(frames[i], at::full({3, 4, 4}, static_cast<double>(40 * i) / 255), 1e-5, 1e-6)) << i;
 }
 
-TEST(VideoFolder, EmptyFoldersAndPicturesAreRefused) {
+TEST(VideoFolder, VideoFileAndEmptyFolderAreRefusedWithAHint) {
   using namespace video_folder_test;
   const testing::TemporaryFolder folder;
-  EXPECT_NE(error_of([&] { read_video(folder.path(), 3, {}); }).find("no frames"), std::string::npos);
-  write_frame(folder / "one.png", 3);
-  EXPECT_NE(error_of([&] { read_video(folder / "one.png", 3, {}); }).find("is a picture"), std::string::npos);
-  EXPECT_NE(error_of([&] { read_video(folder / "none.mp4", 3, {}); }).find("no such video"), std::string::npos);
+  EXPECT_NE(error_of([&] { read_video_folder(folder.path(), 3, {}); }).find("no frames"), std::string::npos);
+  write_file_atomically(folder / "clip.mp4", "x");
+  EXPECT_NE(error_of([&] { read_video_folder(folder / "clip.mp4", 3, {}); }).find("ffmpeg"), std::string::npos);
 }
 
 }  // namespace vlm
