@@ -14,7 +14,7 @@ namespace vlm {
 bool before_by_numbers(const std::string& a, const std::string& b);
 
 /// `count` frames of frame_indices(), each squashed to the size of `pictures` and normalised as a clip: [count, 3, h, w]. Throws an
-/// Error that names the folder, or the frame that is broken; a video file is refused with a hint at how to take it apart.
+/// Error that names the folder, or the frame that is broken.
 Tensor read_video_folder(const std::filesystem::path& folder, int64_t count, const PreprocessOptions& pictures);
 
 }  // namespace vlm
