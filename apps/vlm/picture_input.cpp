@@ -128,8 +128,8 @@ void PictureInput::add_data_to(CLI::App& command) {
 void add_frames_option(CLI::App& command, int64_t& frames) {
   command
       .add_option("--frames", frames,
-                  "The arguments are videos: look at N frames of each (mPLUG). A video is a file as clip.mp4 (needs ffmpeg 5.1), or a folder of its "
-                  "frames in the order of their names; a folder without frames stands for the videos below it")
+                  "The arguments are videos: look at N frames of each (mPLUG). A video is a file, as in --frames 8 clip.mp4, or a folder "
+                  "of its frames in the order of their names; a folder without frames stands for the videos below it")
       ->check(at_least_one);
 }
 

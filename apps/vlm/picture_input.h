@@ -14,7 +14,7 @@ namespace vlm::apps {
 struct PictureInput {
   std::vector<std::string> arguments;  ///< pictures, folders, patterns; with `data`, also data.KEY=VALUE
   std::string data;
-  int64_t frames = 0;                  ///< more than 0: the arguments are videos, files or folders of frames, of which so many are looked at
+  int64_t frames = 0;                  ///< more than 0: the arguments are videos, of which so many frames are looked at
 
   /// The positional `pictures` and --data.
   void add_to(CLI::App& command, const std::string& what);

@@ -2,8 +2,6 @@
 
 #include <ATen/ops/stack.h>
 
-#include <algorithm>
-
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/data/image_folder.h"
@@ -41,7 +39,7 @@ std::vector<fs::path> videos_below(const fs::path& folder) {
     if (files) log_warning(folder.string(), ": its pictures are taken as the frames of one video, and the video files in it are left out");
     return {folder};
   }
-  std::sort(inside.begin(), inside.end(), [](const fs::path& a, const fs::path& b) { return before_by_numbers(a.filename().string(), b.filename().string()); });
+  sort_by_numbers(inside);
   std::vector<fs::path> out;
   for (const auto& path : inside) {
     if (!fs::is_directory(path)) {

@@ -4,6 +4,7 @@
 #include <cstring>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "vlm/core/error.h"
 #include "vlm/core/program.h"
@@ -27,14 +28,14 @@ std::string last_line(const ProgramEnd& end) {
   return line.empty() ? "it " + describe_end(end.status) : line;
 }
 
-void check(const ProgramEnd& end) {
+void check(const ProgramEnd& end, int64_t max_pixels) {
   const auto said = [&](const char* what) { return end.messages.find(what) != std::string::npos; };
-  if (end.status != 0) {
-    if (said("matches no streams")) fail("the file holds no video (ffmpeg: ", last_line(end), ")");
-    fail("ffmpeg cannot decode the video: ", last_line(end), said("Option not found") ? " (version 5.1 or later is needed)" : "");
-  }
-  // Matroska and WebM that are cut end like whole ones but for this.
+  // Matroska and WebM that are cut may end with code 0, as whole ones do.
   if (said("ended prematurely")) fail("the video is cut short (ffmpeg: ", last_line(end), ")");
+  if (end.status == 0) return;
+  if (said("matches no streams")) fail("the file holds no video (ffmpeg: ", last_line(end), ")");
+  if (said("exceeds specified max pixel count")) fail("the frames of the video have more pixels than the ", max_pixels, " that are allowed");
+  fail("ffmpeg cannot decode the video: ", last_line(end), said("Option not found") ? " (version 5.1 or later is needed)" : "");
 }
 
 /// "frame=12" among lines "key=value", the last one of which counts.
@@ -106,27 +107,28 @@ class Decoder : public VideoDecoder {
 
   int64_t count_frames() override {
     FrameCount count;
-    check(run_program(words({"-progress", "pipe:1", "-nostats", "-noautorotate"}, {"-f", "null", "-"}), [&](std::string_view bytes) { count.add(bytes); }));
+    run({"-progress", "pipe:1", "-nostats", "-noautorotate"}, {"-f", "null", "-"}, [&](std::string_view bytes) { count.add(bytes); });
     return count.frames();
   }
 
   void decode_frames(int64_t step, int64_t count, const TakeFrame& take) override {
     PpmStream pictures(max_pixels_, take);
     const std::string select = concat("select='not(mod(n,", step, "))'");
-    check(run_program(words({}, {"-vf", select, "-frames:v", std::to_string(count), "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1"}),
-                      [&](std::string_view bytes) { pictures.add(bytes); }));
+    run({}, {"-vf", select, "-frames:v", std::to_string(count), "-f", "image2pipe", "-c:v", "ppm", "-pix_fmt", "rgb24", "pipe:1"},
+        [&](std::string_view bytes) { pictures.add(bytes); });
     if (!pictures.whole()) fail("ffmpeg ended in the middle of a frame");
   }
 
  private:
   /// The name is absolute and says that it is a file, so that it is taken for no option, address or list; and what the file itself names
   /// can be files only. V: of the streams those that are no cover.
-  std::vector<std::string> words(const std::vector<std::string>& before, const std::vector<std::string>& behind) const {
-    std::vector<std::string> out = {program_, "-nostdin", "-hide_banner", "-v", "error", "-xerror", "-protocol_whitelist", "file", "-max_pixels", std::to_string(max_pixels_)};
-    out.insert(out.end(), before.begin(), before.end());
-    for (const char* word : {"-i", input_.c_str(), "-map", "0:V:0", "-fps_mode", "passthrough"}) out.emplace_back(word);
-    out.insert(out.end(), behind.begin(), behind.end());
-    return out;
+  void run(const std::vector<std::string>& before, const std::vector<std::string>& behind, const std::function<void(std::string_view)>& take) const {
+    std::vector<std::string> words = {program_, "-nostdin", "-hide_banner", "-v", "error", "-xerror", "-protocol_whitelist", "file",
+                                      "-max_pixels", std::to_string(max_pixels_)};
+    words.insert(words.end(), before.begin(), before.end());
+    for (const char* word : {"-i", input_.c_str(), "-map", "0:V:0", "-fps_mode", "passthrough"}) words.emplace_back(word);
+    words.insert(words.end(), behind.begin(), behind.end());
+    check(run_program(words, take), max_pixels_);
   }
 
   std::string program_, input_;
@@ -138,7 +140,8 @@ class Decoder : public VideoDecoder {
 std::unique_ptr<VideoDecoder> make_ffmpeg_decoder(const fs::path& file, int64_t max_pixels) {
   const fs::path program = find_program("ffmpeg");
   if (program.empty()) {
-    fail_usage("video files are decoded by the program ffmpeg, which is not on PATH: install it (apt-get install ffmpeg), or give a folder of the video's frames");
+    fail_usage("video files are decoded by the program ffmpeg, which is not on PATH: install it (apt-get install ffmpeg), or give a ",
+               "folder of the video's frames");
   }
   return std::make_unique<video_ffmpeg::Decoder>(program, file, max_pixels);
 }

@@ -15,7 +15,9 @@ namespace video_file {
 
 std::unique_ptr<VideoDecoder> make_decoder(const fs::path& file, const VideoFileOptions& options) {
   const std::string& name = options.decoder;
-  if (name != "auto" && name != "opencv" && name != "ffmpeg") fail_usage("there is no decoder of videos '", name, "'; it is auto, opencv or ffmpeg");
+  if (name != "auto" && name != "opencv" && name != "ffmpeg") {
+    fail_usage("there is no decoder of videos '", name, "'; it is auto, opencv or ffmpeg");
+  }
   if (name != "ffmpeg") {
     if (auto decoder = make_opencv_decoder(file, options.max_pixels)) return decoder;
     if (name == "opencv") fail("OpenCV cannot open the video, or was built without what it takes (videoio with FFmpeg)");

@@ -26,7 +26,7 @@ bool is_video_name(const std::filesystem::path& file);
 
 /// Calls `take` with `count` frames, those of frame_indices(): upright, RGB, as large as they are in the file, which is decoded twice (its
 /// frames are counted first). One Error names a file that is damaged or cut, or holds no video; a usage error says that there is no
-/// decoder, and how to get one. A cut that the format cannot tell (GIF, MPEG-TS, all with OpenCV) makes a shorter video.
+/// decoder, and how to get one. A cut that the format cannot tell (GIF, MPEG-TS, and all of them with OpenCV) makes a shorter video.
 void for_each_video_frame(const std::filesystem::path& file, int64_t count, const TakeFrame& take, const VideoFileOptions& options = {});
 
 }  // namespace vlm

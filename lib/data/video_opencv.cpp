@@ -15,9 +15,22 @@ namespace vlm {
 
 namespace video_opencv {
 
+/// Orientation as EXIF numbers it. 4.6.0 alone gives the angle of the other direction.
+int orientation(const cv::VideoCapture& capture) {
+  int angle = static_cast<int>(capture.get(cv::CAP_PROP_ORIENTATION_META));
+  if (cv::getVersionMajor() == 4 && cv::getVersionMinor() == 6 && cv::getVersionRevision() == 0) angle = -angle;
+  switch ((angle % 360 + 360) % 360) {
+    case 90: return 6;
+    case 180: return 3;
+    case 270: return 8;
+    default: return 1;
+  }
+}
+
 class Decoder : public VideoDecoder {
  public:
-  Decoder(const std::filesystem::path& file, int64_t max_pixels) : file_(std::filesystem::absolute(file).string()), max_pixels_(max_pixels) {}
+  Decoder(const std::filesystem::path& file, int64_t max_pixels)
+      : file_(std::filesystem::absolute(file).string()), max_pixels_(max_pixels) {}
 
   int64_t count_frames() override {
     cv::VideoCapture capture;
@@ -30,6 +43,7 @@ class Decoder : public VideoDecoder {
   void decode_frames(int64_t step, int64_t count, const TakeFrame& take) override {
     cv::VideoCapture capture;
     if (!open(capture)) fail("OpenCV cannot open the video");
+    const int turned = orientation(capture);
     cv::Mat bgr;
     for (int64_t n = 0, taken = 0; taken < count && capture.grab(); ++n) {
       if (n % step != 0) continue;
@@ -38,7 +52,7 @@ class Decoder : public VideoDecoder {
       Image frame(bgr.rows, bgr.cols);
       cv::Mat rgb(bgr.rows, bgr.cols, CV_8UC3, frame.pixels.data());
       cv::cvtColor(bgr, rgb, cv::COLOR_BGR2RGB);
-      take(frame);
+      take(orient_image(frame, turned));
       ++taken;
     }
   }
@@ -51,8 +65,9 @@ class Decoder : public VideoDecoder {
     } catch (const cv::Exception&) {
       return false;
     }
-    capture.set(cv::CAP_PROP_ORIENTATION_AUTO, 1);
-    check_frame_size(static_cast<int64_t>(capture.get(cv::CAP_PROP_FRAME_WIDTH)), static_cast<int64_t>(capture.get(cv::CAP_PROP_FRAME_HEIGHT)), max_pixels_);
+    capture.set(cv::CAP_PROP_ORIENTATION_AUTO, 0);
+    const auto pixels = [&](cv::VideoCaptureProperties side) { return static_cast<int64_t>(capture.get(side)); };
+    check_frame_size(pixels(cv::CAP_PROP_FRAME_WIDTH), pixels(cv::CAP_PROP_FRAME_HEIGHT), max_pixels_);
     return true;
   }
 

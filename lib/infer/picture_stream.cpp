@@ -41,7 +41,8 @@ std::vector<fs::path> matching(const fs::path& pattern, bool folders) {
   std::vector<fs::path> out;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (!(entry.is_regular_file() || (folders && entry.is_directory())) || !glob_match(pattern.filename().string(), entry.path().filename().string())) continue;
+    if (!entry.is_regular_file() && !(folders && entry.is_directory())) continue;
+    if (!glob_match(pattern.filename().string(), entry.path().filename().string())) continue;
     out.push_back(pattern.parent_path().empty() ? entry.path().filename() : entry.path());
   }
   std::sort(out.begin(), out.end());

@@ -2,7 +2,6 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/wait.h>
 
 #include <chrono>
 
@@ -58,7 +57,11 @@ TEST(Program, OneThatIsNotThereIsAUsageError) {
 TEST(Program, IsKilledWhenItsReaderThrows) {
   std::string process;
   const auto begin = std::chrono::steady_clock::now();
-  EXPECT_THROW(run_program({"/bin/sh", "-c", "echo $$; exec sleep 60"}, [&](std::string_view piece) { process += piece; fail("enough"); }), Error);
+  const auto take = [&](std::string_view piece) {
+    process += piece;
+    fail("enough");
+  };
+  EXPECT_THROW(run_program({"/bin/sh", "-c", "echo $$; exec sleep 60"}, take), Error);
   EXPECT_LT(std::chrono::steady_clock::now() - begin, std::chrono::seconds(30));
   EXPECT_EQ(::kill(static_cast<pid_t>(std::stol(process)), 0), -1);
 }

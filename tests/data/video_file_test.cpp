@@ -4,9 +4,9 @@
 #include <ATen/ops/full.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
+#include <algorithm>
+#include <array>
 #include <functional>
-#include <sstream>
 
 #include "environment.h"
 #include "temporary_folder.h"
@@ -65,7 +65,8 @@ std::vector<Image> frames_of(const fs::path& file, int64_t count, const VideoFil
 }
 
 const std::string twenty_five = "printf 'frame=7\\nprogress=continue\\nframe=25\\nprogress=end\\n'";
-const std::string two_frames = "printf 'P6\\n2 1\\n255\\n\\001\\002\\003\\004\\005\\006'; printf 'P6\\n2 1\\n255\\n\\012\\012\\012\\012\\013\\014'";
+const std::string two_frames =
+    "printf 'P6\\n2 1\\n255\\n\\001\\002\\003\\004\\005\\006'; printf 'P6\\n2 1\\n255\\n\\012\\012\\012\\012\\013\\014'";
 
 /// Of one colour.
 Image plain(int width, int height, std::array<uint8_t, 3> color) {
@@ -74,13 +75,21 @@ Image plain(int width, int height, std::array<uint8_t, 3> color) {
   return out;
 }
 
-std::array<uint8_t, 3> color_of_frame(int i) { return {static_cast<uint8_t>(20 * i), static_cast<uint8_t>(200 - 20 * i), 90}; }
+/// Of its own colour, the upper half black.
+Image frame_of_clip(int i) {
+  Image out = plain(24, 16, {static_cast<uint8_t>(20 * i), static_cast<uint8_t>(200 - 20 * i), 90});
+  std::fill_n(out.pixels.begin(), out.pixels.size() / 2, uint8_t{0});
+  return out;
+}
 
-/// Ten frames of 24 x 16 pixels, each of its own colour, without loss.
-void write_clip(const fs::path& folder, const std::string& name, const std::vector<std::string>& how = {"-c:v", "ffv1", "-pix_fmt", "bgr0"}) {
-  for (int i = 0; i < 10; ++i) write_file_atomically(folder / ("frame" + std::to_string(i) + ".png"), encode_png(plain(24, 16, color_of_frame(i))));
-  std::vector<std::string> words = {find_program("ffmpeg").string(), "-nostdin", "-v", "error", "-y", "-framerate", "10", "-i", (folder / "frame%d.png").string()};
-  words.insert(words.end(), how.begin(), how.end());
+/// Ten frames of 24 x 16 pixels without loss.
+void write_clip(const fs::path& folder, const std::string& name) {
+  for (int i = 0; i < 10; ++i) {
+    write_file_atomically(folder / ("frame" + std::to_string(i) + ".png"), encode_png(frame_of_clip(i)));
+  }
+  const std::string frames = (folder / "frame%d.png").string();
+  std::vector<std::string> words = {find_program("ffmpeg").string(), "-nostdin", "-v", "error", "-y", "-framerate", "10", "-i", frames};
+  for (const char* word : {"-c:v", "ffv1", "-pix_fmt", "bgr0"}) words.emplace_back(word);
   words.push_back("file:" + (folder / name).string());
   const ProgramEnd end = run_program(words, [](std::string_view) {});
   ASSERT_EQ(end.status, 0) << end.messages;
@@ -185,7 +194,8 @@ TEST(VideoFile, FoldersStandForTheVideosBelowThem) {
   for (const char* name : {"clip10.mp4", "clip9.webm", "notes.txt", "more/z.avi", "frames/f1.png", "frames/not.mp4", "empty/none.txt"}) {
     write_file_atomically(folder / name, "x");
   }
-  EXPECT_EQ(videos_below(folder.path()), (std::vector<fs::path>{folder / "clip9.webm", folder / "clip10.mp4", folder / "frames", folder / "more/z.avi"}));
+  const std::vector<fs::path> expected = {folder / "clip9.webm", folder / "clip10.mp4", folder / "frames", folder / "more/z.avi"};
+  EXPECT_EQ(videos_below(folder.path()), expected);
   EXPECT_EQ(videos_below(folder / "frames"), (std::vector<fs::path>{folder / "frames"}));
   EXPECT_TRUE(videos_below(folder / "empty").empty());
 }
@@ -200,7 +210,7 @@ TEST(VideoFile, RealClipHasItsColoursFrameByFrame) {
     ASSERT_EQ(frames.size(), 3U);
     for (int i = 0; i < 3; ++i) {
       EXPECT_EQ(frames[static_cast<size_t>(i)].width, 24);
-      EXPECT_EQ(frames[static_cast<size_t>(i)].pixels, plain(24, 16, color_of_frame(3 * i)).pixels) << name << " " << i;
+      EXPECT_EQ(frames[static_cast<size_t>(i)].pixels, frame_of_clip(3 * i).pixels) << name << " " << i;
     }
   }
   PreprocessOptions pictures;
@@ -209,7 +219,36 @@ TEST(VideoFile, RealClipHasItsColoursFrameByFrame) {
   pictures.std = {1, 1, 1};
   const Tensor video = read_video(folder / "clip.mkv", 20, pictures, by_ffmpeg);  // d = 0
   ASSERT_EQ(video.sizes(), (std::vector<int64_t>{20, 3, 8, 8}));
-  EXPECT_TRUE(at::allclose(video.select(1, 1), at::full({20, 8, 8}, 200. / 255), 1e-5, 1e-6));
+  EXPECT_TRUE(at::allclose(video.select(1, 1).slice(1, 6), at::full({20, 2, 8}, 200. / 255), 1e-5, 1e-6));
+}
+
+TEST(VideoFile, TurnedVideosComeUprightFromEitherDecoder) {
+  using namespace video_file_test;
+  if (find_program("ffmpeg").empty()) GTEST_SKIP() << "ffmpeg is not installed";
+  const testing::TemporaryFolder folder;
+  write_clip(folder.path(), "clip.mkv");
+  const std::string program = find_program("ffmpeg").string(), from = (folder / "clip.mkv").string(), flat = (folder / "flat.mp4").string();
+  const std::string turned = (folder / "turned.mp4").string();
+  const auto silent = [](std::string_view) {};
+  ASSERT_EQ(run_program({program, "-nostdin", "-v", "error", "-i", from, "-c:v", "mpeg4", flat}, silent).status, 0);
+  // The matrix of the track in the file's header (tkhd): identity becomes a quarter turn.
+  std::string bytes = read_file(flat);
+  const std::string one("\0\1\0\0", 4), zero(4, '\0'), minus_one("\xff\xff\0\0", 4), last("\x40\0\0\0", 4);
+  const size_t track = bytes.find("tkhd");
+  ASSERT_NE(track, std::string::npos);
+  const size_t matrix = bytes.find(one + zero + zero + zero + one + zero + zero + zero + last, track);
+  ASSERT_NE(matrix, std::string::npos);
+  bytes.replace(matrix, 36, zero + one + zero + minus_one + zero + zero + zero + zero + last);
+  write_file_atomically(turned, bytes);
+  EXPECT_EQ(frames_of(flat, 2).front().width, 24);
+  for (const char* decoder : {"ffmpeg", "auto"}) {
+    const Image frame = frames_of(turned, 2, {.decoder = decoder}).front();
+    ASSERT_EQ(frame.width, 16) << decoder;
+    ASSERT_EQ(frame.height, 24) << decoder;
+    // What was above lies to the right.
+    EXPECT_LT(frame.row(12)[3 * 14 + 1], 30) << decoder;
+    EXPECT_GT(frame.row(12)[3 * 1 + 1], 150) << decoder;
+  }
 }
 
 TEST(VideoFile, OpenCvSeesTheSameFramesWhereItIsBuiltIn) {
@@ -234,9 +273,9 @@ TEST(VideoFile, RealFilesThatAreCutTooLargeOrNoVideoAreErrors) {
   EXPECT_SAYS(error_of([&] { frames_of(folder / "cut.mkv", 2); }), "cut.mkv: the video is cut short");
   write_file_atomically(folder / "junk.mp4", "this is no film");
   EXPECT_SAYS(error_of([&] { frames_of(folder / "junk.mp4", 2); }), "junk.mp4: ffmpeg cannot decode the video");
-  EXPECT_SAYS(error_of([&] { frames_of(folder / "clip.mkv", 2, {.decoder = "ffmpeg", .max_pixels = 300}); }), "300");
-  const ProgramEnd end = run_program({find_program("ffmpeg").string(), "-nostdin", "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.1", (folder / "sound.wav").string()},
-                                     [](std::string_view) {});
+  EXPECT_SAYS(error_of([&] { frames_of(folder / "clip.mkv", 2, {.decoder = "ffmpeg", .max_pixels = 300}); }), "more pixels than the 300");
+  const std::string program = find_program("ffmpeg").string(), sound = (folder / "sound.wav").string();
+  const ProgramEnd end = run_program({program, "-nostdin", "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.1", sound}, [](std::string_view) {});
   ASSERT_EQ(end.status, 0) << end.messages;
   EXPECT_SAYS(error_of([&] { frames_of(folder / "sound.wav", 2); }), "sound.wav: the file holds no video");
 }
