@@ -34,7 +34,9 @@ void check(const ProgramEnd& end, int64_t max_pixels) {
   if (said("ended prematurely")) fail("the video is cut short (ffmpeg: ", last_line(end), ")");
   if (end.status == 0) return;
   if (said("matches no streams")) fail("the file holds no video (ffmpeg: ", last_line(end), ")");
-  if (said("exceeds specified max pixel count")) fail("the frames of the video have more pixels than the ", max_pixels, " that are allowed");
+  if (said("exceeds specified max pixel count")) {
+    fail("the frames of the video have more pixels than the ", max_pixels, " that are allowed");
+  }
   fail("ffmpeg cannot decode the video: ", last_line(end), said("Option not found") ? " (version 5.1 or later is needed)" : "");
 }
 
@@ -122,7 +124,8 @@ class Decoder : public VideoDecoder {
  private:
   /// The name is absolute and says that it is a file, so that it is taken for no option, address or list; and what the file itself names
   /// can be files only. V: of the streams those that are no cover.
-  void run(const std::vector<std::string>& before, const std::vector<std::string>& behind, const std::function<void(std::string_view)>& take) const {
+  void run(const std::vector<std::string>& before, const std::vector<std::string>& behind,
+           const std::function<void(std::string_view)>& take) const {
     std::vector<std::string> words = {program_, "-nostdin", "-hide_banner", "-v", "error", "-xerror", "-protocol_whitelist", "file",
                                       "-max_pixels", std::to_string(max_pixels_)};
     words.insert(words.end(), before.begin(), before.end());

@@ -275,7 +275,8 @@ TEST(VideoFile, RealFilesThatAreCutTooLargeOrNoVideoAreErrors) {
   EXPECT_SAYS(error_of([&] { frames_of(folder / "junk.mp4", 2); }), "junk.mp4: ffmpeg cannot decode the video");
   EXPECT_SAYS(error_of([&] { frames_of(folder / "clip.mkv", 2, {.decoder = "ffmpeg", .max_pixels = 300}); }), "more pixels than the 300");
   const std::string program = find_program("ffmpeg").string(), sound = (folder / "sound.wav").string();
-  const ProgramEnd end = run_program({program, "-nostdin", "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.1", sound}, [](std::string_view) {});
+  const std::vector<std::string> words = {program, "-nostdin", "-v", "error", "-f", "lavfi", "-i", "sine=duration=0.1", sound};
+  const ProgramEnd end = run_program(words, [](std::string_view) {});
   ASSERT_EQ(end.status, 0) << end.messages;
   EXPECT_SAYS(error_of([&] { frames_of(folder / "sound.wav", 2); }), "sound.wav: the file holds no video");
 }
