@@ -115,6 +115,7 @@ void add_data(CLI::App& app) {
   add_data_check(*data);
   add_data_stats(*data);
   add_data_shard(*data);
+  add_data_ngrams(*data);
 }
 
 }  // namespace vlm::apps

@@ -243,7 +243,7 @@ void add_eval(CLI::App& app) {
                                     "vlm eval caption --model ofa-base captions_val2014.json data.image_root=val2014", [options] { evaluate::captions(*options); });
     options->add_to(*caption, 8);
     caption->add_option("--prompt", options->caption.caption.prompt, "What every caption begins with");
-    caption->add_option("--document-frequency", options->caption.document_frequency, "File of n-gram frequencies for CIDEr (default: those of the references)");
+    caption->add_option("--document-frequency", options->caption.document_frequency, "File of n-gram frequencies for CIDEr, as vlm data ngrams makes it (default: those of the references)");
     caption->add_option("--floor", options->floor_data, "Training data: also score the captions of its pictures whose pixels are nearest");
     options->generate.add_to(*caption, {3, 30}, {5, 16});
   }

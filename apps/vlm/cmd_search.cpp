@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <optional>
 
 #include "command.h"
 #include "html.h"
@@ -39,9 +40,13 @@ struct Query {
   bool picture = false;
 };
 
+struct Found : Hit {
+  std::optional<float> matching;  ///< logit of the matching head, where that has looked
+};
+
 struct Answer {
   Query query;
-  std::vector<Hit> hits;
+  std::vector<Found> found;
 };
 
 bool is_file(const std::string& text) {
@@ -73,23 +78,23 @@ Tensor embed_queries(const std::vector<Query>& queries, const DualEncoderPipelin
   return at::cat(rows);  // [Q, E]
 }
 
-/// Hits in the order that the matching head gives them for a text; its logit stands where the cosine stood. Pictures that cannot be
-/// looked at again come last, with their cosines.
-std::vector<Hit> look_again(const Options& options, const DualEncoderPipeline& pipeline, const VectorIndex& index, const std::string& text,
-                            const std::vector<Hit>& hits) {
+/// Puts the first `count` in the order that the matching head gives them for a text. Those of them that cannot be looked at again come
+/// behind the others.
+void look_again(const Options& options, const DualEncoderPipeline& pipeline, const VectorIndex& index, const std::string& text,
+                std::vector<Found>& found, size_t count) {
   auto& model = require<Reranker>(pipeline.model(), "look at pairs again", "it has no image-text matching head");
   const PictureFinder finder(options.input);
   const PictureFailed failed = [](const std::string& name, const std::string& reason) { log_warning(printable(name), ": ", reason); };
   size_t at = 0;
   const ReadPicture read = [&](Picture& picture) {
-    for (; at < hits.size(); ++at) {
-      const std::string& name = index.names()[static_cast<size_t>(hits[at].row)];
-      auto found = finder.find(name);
-      if (!found) {
+    for (; at < count; ++at) {
+      const std::string& name = index.names()[static_cast<size_t>(found[at].row)];
+      auto again = finder.find(name);
+      if (!again) {
         failed(name, "the picture is not there any more");
         continue;
       }
-      picture = std::move(*found);
+      picture = std::move(*again);
       picture.name = std::to_string(at++);
       return true;
     }
@@ -100,22 +105,17 @@ std::vector<Hit> look_again(const Options& options, const DualEncoderPipeline& p
   const Tensor mask = ids.ne(pipeline.tokenizer().specials().pad).to(at::kLong), states = model.match_texts(ids, mask);
   const auto [height, width] = pipeline.encoder().image_size();
   PictureStream stream(pipeline.preprocess(), height, width, options.model.batch_size, options.model.threads, read, failed);
-  std::vector<Hit> again, rest = hits;
   PictureBatch batch;
   while (stream.next(batch)) {
-    const auto count = static_cast<int64_t>(batch.names.size());
-    const Tensor none = at::zeros({1, count});
-    const Tensor logits = rerank(model, model.match_pictures(batch.pixels), states, mask, none, RerankRows::texts, {.k = count}).contiguous();
-    for (int64_t i = 0; i < count; ++i) {
-      Hit& hit = rest[static_cast<size_t>(std::stoll(batch.names[static_cast<size_t>(i)]))];
-      again.push_back({hit.row, logits.const_data_ptr<float>()[i]});
-      hit.row = -1;
+    const auto pictures = static_cast<int64_t>(batch.names.size());
+    const Tensor none = at::zeros({1, pictures});
+    const Tensor logits = rerank(model, model.match_pictures(batch.pixels), states, mask, none, RerankRows::texts, {.k = pictures}).contiguous();
+    for (int64_t i = 0; i < pictures; ++i) {
+      found[static_cast<size_t>(std::stoll(batch.names[static_cast<size_t>(i)]))].matching = logits.const_data_ptr<float>()[i];
     }
   }
-  std::stable_sort(again.begin(), again.end(), [](const Hit& a, const Hit& b) { return a.similarity > b.similarity; });
-  std::erase_if(rest, [](const Hit& hit) { return hit.row < 0; });
-  again.insert(again.end(), rest.begin(), rest.end());
-  return again;
+  std::stable_sort(found.begin(), found.begin() + static_cast<std::ptrdiff_t>(count),
+                   [](const Found& a, const Found& b) { return a.matching > b.matching; });  // none is less than any
 }
 
 VectorIndex open_index(const Options& options, int64_t width, const IndexModel& model) {
@@ -142,9 +142,9 @@ VectorIndex embed_index(const Options& options, const DualEncoderPipeline& pipel
   return index;
 }
 
-std::string similarity_text(float similarity) {
+std::string score_text(float score) {
   char text[16];
-  std::snprintf(text, sizeof text, "%.3f", static_cast<double>(similarity));
+  std::snprintf(text, sizeof text, "%.3f", static_cast<double>(score));
   return text;
 }
 
@@ -168,15 +168,17 @@ std::string thumbnail(const PictureFinder& finder, const std::string& name) {
 
 void write_sheet(const Options& options, const VectorIndex& index, const std::vector<Answer>& answers) {
   const PictureFinder finder(options.input);
-  std::string body = concat("<header><h1>Pictures found</h1><p>The most similar of ", index.size(), ", the best first.</p></header>");
-  for (const auto& [query, hits] : answers) {
+  std::string body = concat("<header><h1>Pictures found</h1><p>The most similar of ", index.size(), ", the best first",
+                            options.rerank > 0 ? ", as the matching head orders them (its logit, and the cosine)" : "", ".</p></header>");
+  for (const auto& [query, found] : answers) {
     body += "<section class=\"sheet\">";
     if (query.picture) body += "<div class=\"asked\">" + thumbnail(finder, query.text) + "</div>";
     body += "<h2>" + html::escape(query.text) + "</h2><div class=\"cards\">";
-    for (const auto& hit : hits) {
+    for (const auto& hit : found) {
       const std::string& name = index.names()[static_cast<size_t>(hit.row)];
-      body += "<div class=\"card\">" + thumbnail(finder, name) + "<div class=\"own\"><b>" + similarity_text(hit.similarity) + "</b> " +
-              html::escape(name) + "</div></div>";
+      const std::string cosine = score_text(hit.similarity);
+      const std::string scores = hit.matching ? "<b>" + score_text(*hit.matching) + "</b> (" + cosine + ") " : "<b>" + cosine + "</b> ";
+      body += "<div class=\"card\">" + thumbnail(finder, name) + "<div class=\"own\">" + scores + html::escape(name) + "</div></div>";
     }
     body += "</div></section>";
   }
@@ -187,22 +189,30 @@ void print(const Options& options, const VectorIndex& index, const std::vector<A
   const auto name_of = [&](const Hit& hit) -> const std::string& { return index.names()[static_cast<size_t>(hit.row)]; };
   if (options.model.json) {
     auto json = nlohmann::ordered_json::array();
-    for (const auto& [query, hits] : answers) {
+    for (const auto& [query, found] : answers) {
       nlohmann::ordered_json entry = {{"query", query.text}, {"kind", query.picture ? "picture" : "text"}};
       auto& results = entry["results"] = nlohmann::ordered_json::array();
-      for (const auto& hit : hits) results.push_back({{"picture", name_of(hit)}, {"similarity", hit.similarity}});
+      for (const auto& hit : found) {
+        auto& result = results.emplace_back(nlohmann::ordered_json::object());
+        result["picture"] = name_of(hit);
+        if (hit.matching) result["matching"] = *hit.matching;
+        result["similarity"] = hit.similarity;
+      }
       json.push_back(std::move(entry));
     }
     return print_json(json);
   }
-  const bool several = answers.size() > 1;
-  std::vector<std::vector<std::string>> table = {{"similarity", "picture"}};
-  if (several) table[0].insert(table[0].begin(), "query");
-  for (const auto& [query, hits] : answers) {
-    for (const auto& hit : hits) {
+  const bool several = answers.size() > 1, matched = options.rerank > 0;
+  std::vector<std::vector<std::string>> table(1);
+  if (several) table[0].emplace_back("query");
+  if (matched) table[0].emplace_back("matching");
+  table[0].insert(table[0].end(), {"similarity", "picture"});
+  for (const auto& [query, found] : answers) {
+    for (const auto& hit : found) {
       auto& row = table.emplace_back();
-      if (several) row.push_back(&hit == &hits.front() ? printable(query.text) : "");
-      row.push_back(similarity_text(hit.similarity));
+      if (several) row.push_back(&hit == &found.front() ? printable(query.text) : "");
+      if (matched) row.push_back(hit.matching ? score_text(*hit.matching) : "");
+      row.push_back(score_text(hit.similarity));
       row.push_back(printable(name_of(hit)));
     }
   }
@@ -224,17 +234,15 @@ void run(Options options) {
   const Tensor vectors = embed_queries(queries, pipeline);
   const VectorIndex index =
       direct ? embed_index(options, pipeline, model, vectors.size(1)) : open_index(options, vectors.size(1), model);
-  auto hits = index.search(vectors, std::max(options.top, options.rerank), options.probes);
+  const auto hits = index.search(vectors, std::max(options.top, options.rerank), options.probes);
   std::vector<Answer> answers;
   for (size_t i = 0; i < queries.size(); ++i) {
-    auto& found = hits[i];
-    if (options.rerank > 0 && !queries[i].picture) {
-      const auto first = found.begin() + std::min<std::ptrdiff_t>(options.rerank, std::ssize(found));
-      const auto again = look_again(options, pipeline, index, queries[i].text, {found.begin(), first});
-      std::copy(again.begin(), again.end(), found.begin());
+    auto& [query, found] = answers.emplace_back(Answer{queries[i], {}});
+    for (const auto& hit : hits[i]) found.push_back({hit, {}});
+    if (options.rerank > 0 && !query.picture) {
+      look_again(options, pipeline, index, query.text, found, std::min(static_cast<size_t>(options.rerank), found.size()));
     }
     if (std::ssize(found) > options.top) found.resize(static_cast<size_t>(options.top));
-    answers.push_back({queries[i], std::move(found)});
   }
   if (!options.html.empty()) write_sheet(options, index, answers);
   print(options, index, answers);
@@ -258,7 +266,8 @@ void add_search(CLI::App& app) {
   command->add_option("--queries", options->queries, "File with one text or picture's file a line");
   command->add_option("--top", options->top, "Pictures shown for each query")->capture_default_str()->check(at_least_one);
   command->add_option("--rerank", options->rerank,
-                      "Let the matching head (ALBEF, mPLUG, BLIP) look again at the first so many pictures for a text; what is shown is its logit then")
+                      "Let the matching head (ALBEF, mPLUG, BLIP) look again at the first so many pictures for a text: they are in its order, and its logit stands "
+                      "beside the similarity as matching")
       ->check(at_least_one);
   command->add_option("--probes,--nprobe", options->probes, "Clusters of an ivf index to look into (default: one in 32, at least 16)");
   command->add_option("--html", options->html, "Also write a page with the pictures found");

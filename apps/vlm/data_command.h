@@ -27,6 +27,7 @@ struct DataFlags {
 };
 
 void add_data_check(CLI::App& data);
+void add_data_ngrams(CLI::App& data);
 void add_data_stats(CLI::App& data);
 void add_data_shard(CLI::App& data);
 

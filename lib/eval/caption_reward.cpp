@@ -21,7 +21,7 @@ std::string reward_sentence(std::string_view caption) {
   for (const char c : caption) {
     if (!is_ascii_punctuation(c)) plain += c;
   }
-  return std::string(strip(plain)) + " <eos>";
+  return std::string(strip(plain)) + " " + reward_end;
 }
 
 DocumentFrequency count_reward_frequency(const std::vector<std::vector<std::string>>& references, int64_t n) {

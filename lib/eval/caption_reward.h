@@ -10,6 +10,9 @@
 
 namespace vlm {
 
+/// The word that ends every sentence.
+constexpr const char* reward_end = "<eos>";
+
 /// Without ASCII punctuation, stripped, " <eos>" behind. Case is kept, words are what white space separates.
 std::string reward_sentence(std::string_view caption);
 

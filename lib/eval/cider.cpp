@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
 
@@ -62,12 +61,25 @@ double similarity(const Vector& candidate, const Vector& reference, const CiderO
   return sum / static_cast<double>(candidate.weights.size());
 }
 
+/// Counts without ".0".
+nlohmann::json number(double count) {
+  const auto whole = static_cast<int64_t>(std::clamp(count, -1e15, 1e15));
+  return count == static_cast<double>(whole) ? nlohmann::json(whole) : nlohmann::json(count);
+}
+
 }  // namespace cider_vectors
 
-nlohmann::ordered_json DocumentFrequency::to_json() const {
-  nlohmann::ordered_json counts = nlohmann::ordered_json::object();
-  for (const auto& [gram, count] : std::map<std::string, double>(of.begin(), of.end())) counts.emplace(gram, count);
-  return {{"ref_len", items}, {"df", counts}};
+nlohmann::json DocumentFrequency::to_json() const {
+  // Not an ordered_json: that looks through all keys at each new one, and there are millions.
+  nlohmann::json out = {{"ref_len", cider_vectors::number(items)}, {"df", nlohmann::json::object()}};
+  auto& counts = out["df"];
+  for (const auto& [gram, count] : of) counts.emplace(gram, cider_vectors::number(count));
+  return out;
+}
+
+void write_document_frequency(const std::filesystem::path& file, const DocumentFrequency& frequency) {
+  const auto json = frequency.to_json();
+  write_file_atomically(file, json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 DocumentFrequency count_document_frequency(const std::vector<std::vector<std::string>>& references, int64_t n) {
@@ -93,7 +105,8 @@ DocumentFrequency read_document_frequency(const std::filesystem::path& file) {
 DocumentFrequency parse_document_frequency(const nlohmann::json& json, const std::string& name) {
   const char* counts = json.is_object() && json.contains("document_frequency") ? "document_frequency" : "df";
   if (!json.is_object() || !json.contains("ref_len") || !json["ref_len"].is_number() || !json.contains(counts) || !json[counts].is_object()) {
-    fail(name, ": not a file of document frequencies ({\"ref_len\": N, \"df\": {\"a dog\": 12, ...}}); Python pickles are not read");
+    fail(name, ": not a file of document frequencies ({\"ref_len\": N, \"df\": {\"a dog\": 12, ...}}); Python pickles are not read. ",
+         "To make one of captions: vlm data ngrams CAPTIONS --out FILE");
   }
   DocumentFrequency out;
   out.items = json["ref_len"].get<double>();

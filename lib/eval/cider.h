@@ -19,13 +19,15 @@ struct DocumentFrequency {
   double items = 0;
   std::unordered_map<std::string, double> of;  ///< words joined by one space
 
-  /// {"ref_len": items, "df": {"a dog": 12, …}}, in order of n-grams.
-  nlohmann::ordered_json to_json() const;
+  /// {"df": {"a dog": 12, …}, "ref_len": items}, in order of n-grams.
+  nlohmann::json to_json() const;
 };
 
 /// references: of each item, as token strings. Throws if there is no item.
 DocumentFrequency count_document_frequency(const std::vector<std::vector<std::string>>& references, int64_t n = 4);
-/// A file of DocumentFrequency::to_json(); "document_frequency" may stand for "df". Throws if it is none.
+/// Writes DocumentFrequency::to_json() whole or not at all. Malformed UTF-8 becomes U+FFFD.
+void write_document_frequency(const std::filesystem::path& file, const DocumentFrequency& frequency);
+/// A file of DocumentFrequency::to_json() (`vlm data ngrams` makes one); "document_frequency" may stand for "df". Throws if it is none.
 DocumentFrequency read_document_frequency(const std::filesystem::path& file);
 /// The same, already parsed; `name` is what messages call it.
 DocumentFrequency parse_document_frequency(const nlohmann::json& json, const std::string& name);

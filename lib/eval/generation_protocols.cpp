@@ -17,12 +17,6 @@ namespace vlm {
 
 namespace generation_protocols {
 
-/// What makes two samples samples of the same picture.
-std::string picture_of(const Sample& sample) {
-  if (sample.image_index) return std::to_string(*sample.image_index);
-  return sample.images.empty() || sample.images[0].name.find('.') == std::string::npos ? sample.key : sample.images[0].name;
-}
-
 /// The captions of every picture; reads no picture.
 std::map<std::string, std::vector<std::string>> references_of(const Source& source) {
   std::map<std::string, std::vector<std::string>> out;

@@ -2,6 +2,13 @@
 
 namespace vlm {
 
+std::string picture_of(const Sample& sample) {
+  if (sample.image_index) return std::to_string(*sample.image_index);
+  // Pictures of shards are named by an extension, which all of them have, and which may have a dot of its own ("left.jpg").
+  const bool named = sample.fields.empty() && !sample.images.empty() && sample.images[0].name.find('.') != std::string::npos;
+  return named ? sample.images[0].name : sample.key;
+}
+
 SampleStream::SampleStream(const Source& source, SkipCounter& skips, const std::string& label, bool progress) : source_(source), skips_(skips) {
   for (const auto& problem : source.problems()) skips.skip(problem);
   if (progress) bar_.emplace(label, source.size(), "pictures");

@@ -13,6 +13,9 @@
 
 namespace vlm {
 
+/// What makes two samples of a data set samples of the same picture: its number, its path, or else their key.
+std::string picture_of(const Sample& sample);
+
 class SampleStream {
  public:
   SampleStream(const Source& source, SkipCounter& skips, const std::string& label, bool progress);

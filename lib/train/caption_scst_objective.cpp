@@ -11,6 +11,7 @@
 #include "vlm/eval/ptb_tokenizer.h"
 #include "vlm/infer/mplug_search.h"
 #include "vlm/losses/scst.h"
+#include "vlm/train/scst_frequency.h"
 #include "vlm/train/text_rows.h"
 
 namespace vlm {
@@ -57,10 +58,7 @@ CaptionScstObjective::CaptionScstObjective(const ObjectiveContext& context, cons
   if (options_.max_new_tokens < 1 || options_.min_new_tokens < 0) {
     fail_usage("objective.options.max_new_tokens must leave room for an id behind the prompt's ", prompt_.size(), ", and min_new_tokens not be negative");
   }
-  if (options_.document_frequency.empty()) {
-    fail_usage("objective.options.document_frequency is missing: a file of n-gram frequencies of the training captions, or corpus (those of each batch)");
-  }
-  if (options_.document_frequency != "corpus") frequency_ = read_document_frequency(options_.document_frequency);
+  frequency_ = scst_frequency(options_.document_frequency, CaptionSentences::metric);
 }
 
 std::vector<std::vector<int64_t>> CaptionScstObjective::describe(const Tensor& pictures) {

@@ -23,7 +23,7 @@ struct CaptionScstOptions {
     f.field("max_new_tokens", max_new_tokens, "their longest length, in ids; 0: the model's");
     f.field("length_penalty", length_penalty, "sums are divided by ((5 + ids) / 6) to the power of this");
     f.field("document_frequency", document_frequency,
-            "file of n-gram frequencies of the training captions for CIDEr-D (JSON: ref_len, document_frequency), or corpus: those of the batch, for tests");
+            "file of n-gram frequencies of the training captions for CIDEr-D (vlm data ngrams makes it), or corpus: those of the batch, for tests");
     f.field("prompt", prompt, "put in front of every caption, and not scored (BLIP: 'a picture of ')");
   }
 };

@@ -7,6 +7,7 @@
 #include "vlm/infer/sequence_search.h"
 #include "vlm/losses/scst.h"
 #include "vlm/text/ofa_instructions.h"
+#include "vlm/train/scst_frequency.h"
 #include "vlm/train/text_rows.h"
 
 namespace vlm {
@@ -37,10 +38,7 @@ OfaScstObjective::OfaScstObjective(const ObjectiveContext& context, const OfaScs
       instruction_(vocabulary_.source(vocabulary_.text(ofa_instruction::caption()))) {
   if (options_.beam < 2) fail_usage("objective.options.beam must be at least 2: a caption is held against the others of its picture");
   if (options_.max_len_b < 1) fail_usage("objective.options.max_len_b must be at least 1, not ", options_.max_len_b);
-  if (options_.document_frequency.empty()) {
-    fail_usage("objective.options.document_frequency is missing: a file of n-gram frequencies of the training captions, or corpus (those of each batch)");
-  }
-  if (options_.document_frequency != "corpus") frequency_ = read_document_frequency(options_.document_frequency);
+  frequency_ = scst_frequency(options_.document_frequency, CaptionSentences::reward);
 }
 
 std::vector<std::vector<std::vector<int64_t>>> OfaScstObjective::describe(const Tensor& pictures) {

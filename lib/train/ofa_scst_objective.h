@@ -24,7 +24,8 @@ struct OfaScstOptions {
     f.field("beam", beam, "captions that are written of each picture");
     f.field("max_len_b", max_len_b, "their longest length, in ids");
     f.field("no_repeat_ngram", no_repeat_ngram, "no so many ids come twice in a caption");
-    f.field("document_frequency", document_frequency, "file of n-gram frequencies for CIDEr-D (JSON: ref_len, document_frequency), or corpus: those of the batch, for tests");
+    f.field("document_frequency", document_frequency,
+            "file of n-gram frequencies for CIDEr-D (vlm data ngrams --for ofa_scst makes it), or corpus: those of the batch, for tests");
     f.field("constraint_range", constraint_range, "first and end of the ids that can be written, beside 0 to 3; empty: all can");
     f.field("sentence_avg", sentence_avg, "the loss is divided by the number of captions, not of ids");
     f.field("patch_image_size", patch_image_size, "side of the pictures, in pixels; 0: what the model was made or trained for");

@@ -6,6 +6,7 @@
 #include <array>
 #include <cstdio>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -80,15 +81,31 @@ TEST_F(AlbefCommands, SearchLooksAgainInTheOrderOfTheMatchingHead) {
     const auto again = json("search", model, "'a red cat' " + root_ + "/pictures --top 4 --rerank 4")[0].at("results");
     ASSERT_EQ(again.size(), 4u);
     std::set<std::string> before, after;
+    std::map<std::string, double> cosines;
+    for (const auto& hit : by_cosine) {
+      EXPECT_FALSE(hit.contains("matching"));
+      cosines[hit.at("picture")] = hit.at("similarity");
+    }
     for (size_t i = 0; i < 4; ++i) {
       before.insert(by_cosine[i].at("picture"));
       after.insert(again[i].at("picture"));
       if (i > 0) {
-        EXPECT_GE(again[i - 1].at("similarity"), again[i].at("similarity"));
+        EXPECT_GE(again[i - 1].at("matching"), again[i].at("matching"));
       }
+      EXPECT_NEAR(again[i].at("similarity").get<double>(), cosines[again[i].at("picture")], 1e-5) << "the cosine stays what it was";
+      EXPECT_NE(again[i].at("matching"), again[i].at("similarity"));
     }
     EXPECT_EQ(before, after);
-    EXPECT_NE(by_cosine[0].at("similarity"), again[0].at("similarity"));
+    const auto fewer = json("search", model, "'a red cat' " + root_ + "/pictures --top 4 --rerank 2")[0].at("results");
+    for (size_t i = 0; i < 4; ++i) {
+      EXPECT_EQ(fewer[i].contains("matching"), i < 2);
+      if (i >= 2) {
+        EXPECT_EQ(fewer[i].at("picture"), by_cosine[i].at("picture")) << "those that nobody looked at again stay where they were";
+      }
+    }
+    const std::string search = "search --model " + root_ + "/" + model + " 'a red cat' " + root_ + "/pictures";
+    EXPECT_EQ(run(search + " --rerank 4", false).out.find("matching  similarity  picture"), 0u);
+    EXPECT_EQ(run(search, false).out.find("similarity  picture"), 0u);
   }
 }
 

@@ -1,4 +1,4 @@
-/// `vlm data check|stats|shard` as a user runs them.
+/// `vlm data check|stats|shard|ngrams` as a user runs them.
 
 #include <gtest/gtest.h>
 #include <sys/wait.h>
@@ -57,6 +57,33 @@ TEST(DataCheck, ListsEveryBadSampleWithItsPlaceAndFails) {
   EXPECT_EQ(json["reasons"], nlohmann::json({{"bad_image", 2}, {"bad_row", 1}}));
   EXPECT_EQ(run("check --strict " + list).code, 1);
   EXPECT_EQ(run("check " + (folder / "none.json").string()).code, 2);
+}
+
+TEST(DataNgrams, WritesFrequenciesOfPicturesAndNothingWhereThereAreNoCaptions) {
+  using data_command_test::run;
+  const TemporaryFolder folder;
+  const std::string out = (folder / "df.json").string();
+  write_bytes(folder / "more.json", R"([{"image": "d.png", "caption": "a bus"}])");
+  const auto counted = run("ngrams --json " + data_command_test::make_list(folder) + " " + (folder / "more.json").string() + " --out " + out);
+  ASSERT_EQ(counted.code, 0) << counted.out;
+  const auto json = nlohmann::json::parse(counted.out);
+  EXPECT_EQ(json.at("pictures"), 4) << "pictures are not read: one that is missing has captions, too";
+  EXPECT_EQ(json.at("captions"), 5);
+  EXPECT_EQ(json.at("reasons"), nlohmann::json({{"bad_row", 1}}));
+  const auto file = nlohmann::json::parse(read_file(out));
+  EXPECT_EQ(file.at("ref_len"), 4);
+  EXPECT_EQ(file.at("df").at("bus"), 2);
+  EXPECT_FALSE(file.at("df").contains("<eos>"));
+  EXPECT_EQ(run("ngrams " + (folder / "more.json").string() + " --for ofa_scst --out " + out).code, 0);
+  EXPECT_TRUE(nlohmann::json::parse(read_file(out)).at("df").contains("a bus <eos>"));
+
+  write_bytes(folder / "bare.json", R"([{"image": "d.png", "caption": ""}])");
+  const std::string none = (folder / "none.json").string();
+  EXPECT_EQ(run("ngrams " + (folder / "bare.json").string() + " --out " + none).code, 1);
+  EXPECT_EQ(run("ngrams " + (folder / "missing.json").string() + " --out " + none).code, 2);
+  EXPECT_EQ(run("ngrams " + (folder / "more.json").string() + " --out " + folder.path().string()).code, 2);
+  EXPECT_EQ(run("ngrams " + (folder / "more.json").string() + " --for clip --out " + none).code, 2);
+  EXPECT_FALSE(std::filesystem::exists(none));
 }
 
 TEST(DataShard, WritesWhatCanBeUsedAndThatIsFoundToBeGood) {

@@ -18,6 +18,7 @@
 #include "tiny_albef.h"
 #include "tiny_mplug.h"
 #include "vlm/core/error.h"
+#include "vlm/eval/caption_reward.h"
 #include "vlm/infer/mplug_search.h"
 #include "vlm/losses/language_modeling.h"
 #include "vlm/models/mplug/classifier.h"
@@ -374,7 +375,13 @@ TEST(CaptionScst, WhatScoresBetterThanTheMeanBecomesLikelier) {
 TEST(CaptionScst, NeedsACaptionerTwoBeamsAndFrequencies) {
   using namespace fusion_tasks_test;
   const auto model = testing::tiny_mplug("caption"), retriever = testing::tiny_mplug("retrieval");
-  EXPECT_NE(refusal(*model, "caption_scst").find("document_frequency"), std::string::npos);
+  EXPECT_NE(refusal(*model, "caption_scst").find("vlm data ngrams CAPTIONS --for caption_scst --out FILE"), std::string::npos);
+  const testing::TemporaryFolder folder;
+  const std::string file = (folder / "df.json").string(), options = "{beams: 2, document_frequency: '" + file + "'}";
+  write_document_frequency(file, count_reward_frequency({{"a dog"}, {"a cat"}}));
+  EXPECT_NE(refusal(*model, "caption_scst", options).find("was counted for the objective ofa_scst"), std::string::npos);
+  write_document_frequency(file, count_document_frequency({{"a dog"}, {"a cat"}}));
+  EXPECT_EQ(refusal(*model, "caption_scst", options), "");
   EXPECT_NE(refusal(*model, "caption_scst", "{beams: 1, document_frequency: corpus}").find("at least 2"), std::string::npos);
   EXPECT_NE(refusal(*retriever, "caption_scst", "{document_frequency: corpus}").find("no text decoder"), std::string::npos);
 }

@@ -10,9 +10,17 @@
 #include "vlm/models/mplug/config.h"
 #include "vlm/train/alignment_objective.h"
 #include "vlm/train/caption_objective.h"
+#include "vlm/train/caption_scst_objective.h"
 #include "vlm/train/clip_objective.h"
+#include "vlm/train/coca_objective.h"
+#include "vlm/train/ground_objective.h"
 #include "vlm/train/mplug_objective.h"
+#include "vlm/train/ofa_objective.h"
+#include "vlm/train/ofa_pretrain_objective.h"
+#include "vlm/train/ofa_scst_objective.h"
 #include "vlm/train/recipe.h"
+#include "vlm/train/sentence_objective.h"
+#include "vlm/train/siglip_objective.h"
 #include "vlm/train/vqa_objective.h"
 
 namespace vlm {
@@ -44,11 +52,25 @@ void read_options(const Config& config) {
   }
 }
 
-/// What reads objective.options, of objectives whose options are a plain struct.
+/// What reads objective.options.
 const std::map<std::string, std::function<void(const Config&)>> readers = {
-    {"clip", read_options<ClipObjectiveOptions>},    {"albef", read_options<AlignmentObjectiveOptions>}, {"tcl", read_options<AlignmentObjectiveOptions>},
-    {"codis", read_options<AlignmentObjectiveOptions>}, {"mplug", read_options<MplugObjectiveOptions>},   {"vqa", read_options<VqaObjectiveOptions>},
+    {"clip", read_options<ClipObjectiveOptions>},
+    {"siglip", read_options<SiglipObjectiveOptions>},
+    {"coca", read_options<CocaObjectiveOptions>},
     {"caption", read_options<CaptionObjectiveOptions>},
+    {"caption_scst", read_options<CaptionScstOptions>},
+    {"vqa", read_options<VqaObjectiveOptions>},
+    {"entail", read_options<SentenceClassOptions>},
+    {"nlvr2", read_options<SentenceClassOptions>},
+    {"text_assignment", read_options<SentenceOptions>},
+    {"albef", read_options<AlignmentObjectiveOptions>},
+    {"tcl", read_options<AlignmentObjectiveOptions>},
+    {"codis", read_options<AlignmentObjectiveOptions>},
+    {"mplug", read_options<MplugObjectiveOptions>},
+    {"mplug_ground", read_options<MplugGroundOptions>},
+    {"ofa", read_options<OfaObjectiveOptions>},
+    {"ofa_pretrain", read_options<OfaPretrainOptions>},
+    {"ofa_scst", read_options<OfaScstOptions>},
 };
 
 }  // namespace recipe_files_test
@@ -66,11 +88,20 @@ TEST(RecipeFiles, EveryRecipeThatComesWithVlmHasOnlyKeysThatThereAre) {
   EXPECT_GT(files.size(), 5u);
 }
 
+TEST(RecipeFiles, EveryObjectiveHasAReaderHere) {
+  for (const auto& name : objectives().names()) {
+    EXPECT_TRUE(recipe_files_test::readers.count(name)) << "objective '" << name << "': say above what reads its options";
+  }
+}
+
 TEST(RecipeFiles, OptionsOfTheObjectiveAreKeysThatItHas) {
   for (const auto& file : recipe_files_test::recipes()) {
     const Recipe recipe = recipe_files_test::read(file);
     const auto reader = recipe_files_test::readers.find(recipe.objective.name);
-    if (reader == recipe_files_test::readers.end()) continue;
+    if (reader == recipe_files_test::readers.end()) {
+      ADD_FAILURE() << file << ": nothing here reads the options of the objective '" << recipe.objective.name << "'";
+      continue;
+    }
     EXPECT_NO_THROW(reader->second(recipe.objective.options)) << file;
     Config wrong = Config::parse(recipe.objective.options.empty() ? "{}" : recipe.objective.options.to_json().dump(), "test");
     wrong.override_with({"no_such_option=1"});
