@@ -39,7 +39,7 @@ void run(const Options& options) {
 void add_convert(CLI::App& app) {
   auto options = std::make_shared<convert_command::Options>();
   CLI::App* command =
-      add_command(app, "convert", "Write a model in another layout: open_clip's, HF's, fairseq's (OFA), or its weights as safetensors",
+      add_command(app, "convert", "Write a model in another layout: open_clip's, HF's, fairseq's (OFA), that of ALBEF's or mPLUG's public code, or its weights as safetensors",
                   "vlm convert ViT-B-32.pt clip-hf --to hf --tokenizer bpe_simple_vocab_16e6.txt.gz",
                   [options] { convert_command::run(*options); });
   command
@@ -47,7 +47,7 @@ void add_convert(CLI::App& app) {
       ->required();
   command->add_option("target", options->target, "Folder to write; with --to safetensors and a file as source, a file")
       ->required();
-  command->add_option("--to", options->convert.to, "open_clip, hf, fairseq (OFA: checkpoint.pt with its arguments), or safetensors (the container only)")->required();
+  command->add_option("--to", options->convert.to, "open_clip, hf, fairseq (OFA: checkpoint.pt with its arguments), albef or mplug (a PyTorch checkpoint with \"model\", config.yaml, config_bert.json), or safetensors (the container only)")->required();
   command->add_option("--arch", options->convert.arch,
                       "Architecture of a bare weight file, as ViT-B-32 or ViT-B-32-quickgelu");
   command->add_option("--config", options->convert.config,

@@ -110,13 +110,13 @@ void run(Options options) {
 void add_explain(CLI::App& app) {
   auto options = std::make_shared<explain::Options>();
   options->task.label = "maps";
-  CLI::App* command = add_command(app, "explain", "Where a text and each of its words are in a picture: the warmest point, and maps of heat (ALBEF, TCL)",
+  CLI::App* command = add_command(app, "explain", "Where a text and each of its words are in a picture: the warmest point, and maps of heat (ALBEF, TCL, CODIS, mPLUG, BLIP: those that match)",
                                   "vlm explain --model albef-flickr30k photo.jpg \"a cat on a sofa\" --out maps", [options] { explain::run(*options); });
   options->task.model.add_to(*command, 8);
   command->add_option("pictures", options->task.arguments, "Pictures, folders or patterns; the last argument is the text")->required();
   options->task.add_text_to(*command, "text", "A text");
   command->add_option("--out", options->folder, "Folder for the maps: NAME-text.png of the whole, NAME-1-WORD.png … of the words, light and red where they are");
-  command->add_option("--layer", options->layer, "Layer of the text encoder whose look at the picture is shown (default: a third of the way through those that look)");
+  command->add_option("--layer", options->layer, "Layer whose look from the text at the picture is shown; a wrong one is told which there are (default: a third of the way through those that look)");
 }
 
 }  // namespace vlm::apps

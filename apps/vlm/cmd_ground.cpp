@@ -104,7 +104,7 @@ void add_ground(CLI::App& app) {
   auto options = std::make_shared<grounding::Options>();
   options->task.label = "boxes";
   options->task.model.usual_size = 512;
-  CLI::App* command = add_command(app, "ground", "Find what a text speaks of in a picture: a box, left top right bottom in pixels, and its score (OFA, mPLUG), or the warmest point of a map (ALBEF)",
+  CLI::App* command = add_command(app, "ground", "Find what a text speaks of in a picture: a box, left top right bottom in pixels, and its score (OFA, mPLUG), or the warmest point of a map (ALBEF, and whatever vlm explain takes)",
                                   "vlm ground --model ofa-refcoco photo.jpg \"the man in red\" --draw found.png", [options] { grounding::run(*options); });
   options->task.add_to(*command, "Pictures, folders or patterns; the last argument is the text");
   options->task.add_text_to(*command, "text", "A text");
@@ -113,7 +113,7 @@ void add_ground(CLI::App& app) {
   command->add_option("--max-image-size", options->ground.max_image_size, "Pixel that the model's last coordinate stands for; 512 as published, whatever the size of the pictures")
       ->capture_default_str()
       ->check(at_least_one);
-  command->add_option("--layer", options->layer, "ALBEF: layer of the text encoder whose look at the picture is taken (default: a third of the way through those that look)");
+  command->add_option("--layer", options->layer, "Of a map: the layer whose look from the text at the picture is taken (default: a third of the way through those that look)");
   command->add_flag("--any-reply", options->any_reply, "Do not force the reply to be coordinates, as published evaluation does not");
 }
 

@@ -6,7 +6,7 @@
 #include "vlm/core/log.h"
 #include "vlm/core/progress.h"
 #include "vlm/core/strings.h"
-#include "vlm/data/video_folder.h"
+#include "vlm/data/video.h"
 #include "vlm/models/video_model.h"
 
 namespace vlm::apps {
@@ -82,6 +82,32 @@ class Feed {
   int64_t at_ = 0, number_ = 0;
 };
 
+void embed_videos(const DualEncoderPipeline& pipeline, const PictureInput& input, const std::function<bool(const std::string&)>& want,
+                  const std::function<void(const Tensor&, const std::vector<std::string>&)>& keep, EmbedCounts& counts) {
+  const auto videos = expand_videos(input.pictures());
+  Progress bar("videos", static_cast<int64_t>(videos.size()), "videos");
+  for (size_t i = 0; i < videos.size(); ++i) {
+    bar.update(static_cast<int64_t>(i));
+    const std::string name = videos[i].lexically_normal().string();
+    if (want && !want(name)) {
+      ++counts.passed_over;
+      continue;
+    }
+    Tensor frames;
+    try {
+      frames = read_video(videos[i], input.frames, pipeline.preprocess().options());
+    } catch (const Error& error) {
+      if (error.code() == ExitCode::usage) throw;
+      ++counts.failed;
+      log_warning("left out: ", error.what());
+      continue;
+    }
+    keep(pipeline.encoder().embed_images(frames.unsqueeze(0)), {name});
+    ++counts.embedded;
+  }
+  bar.update(static_cast<int64_t>(videos.size()));
+}
+
 }  // namespace picture_input
 
 std::string sample_name(const std::string& data, int64_t number, const std::string& key) {
@@ -99,9 +125,15 @@ void PictureInput::add_data_to(CLI::App& command) {
                      "arguments says how to read it");
 }
 
-void PictureInput::add_frames_to(CLI::App& command) {
-  command.add_option("--frames", frames, "The arguments are videos, folders of frames in the order of their names: look at N frames of each (mPLUG)")->check(at_least_one);
+void add_frames_option(CLI::App& command, int64_t& frames) {
+  command
+      .add_option("--frames", frames,
+                  "The arguments are videos: look at N frames of each (mPLUG). A video is a file, as in --frames 8 clip.mp4, or a folder "
+                  "of its frames in the order of their names; a folder without frames stands for the videos below it")
+      ->check(at_least_one);
 }
+
+void PictureInput::add_frames_to(CLI::App& command) { add_frames_option(command, frames); }
 
 bool PictureInput::given() const { return !data.empty() || !pictures().empty(); }
 
@@ -128,16 +160,9 @@ EmbedCounts embed_pictures(const DualEncoderPipeline& pipeline, const ModelFlags
                            const std::function<void(const Tensor&, const std::vector<std::string>&)>& keep) {
   EmbedCounts counts;
   if (input.frames > 0) {
-    if (!input.data.empty()) fail_usage("--frames is for folders of frames; a data set holds pictures");
+    if (!input.data.empty()) fail_usage("--frames is for videos; a data set holds pictures");
     require<VideoModel>(pipeline.model(), "look at videos", "it takes one picture at a time; mPLUG takes several frames");
-    for (const auto& name : input.pictures()) {
-      if (want && !want(name)) {
-        ++counts.passed_over;
-        continue;
-      }
-      keep(pipeline.encoder().embed_images(read_video_folder(name, input.frames, pipeline.preprocess().options()).unsqueeze(0)), {name});
-      ++counts.embedded;
-    }
+    picture_input::embed_videos(pipeline, input, want, keep, counts);
     return counts;
   }
   picture_input::Feed feed(input, want, counts);

@@ -14,7 +14,7 @@ namespace vlm::apps {
 struct PictureInput {
   std::vector<std::string> arguments;  ///< pictures, folders, patterns; with `data`, also data.KEY=VALUE
   std::string data;
-  int64_t frames = 0;                  ///< more than 0: the arguments are videos, folders of frames, of which so many are looked at
+  int64_t frames = 0;                  ///< more than 0: the arguments are videos, of which so many frames are looked at
 
   /// The positional `pictures` and --data.
   void add_to(CLI::App& command, const std::string& what);
@@ -32,7 +32,7 @@ struct EmbedCounts {
 };
 
 /// Embeds the pictures batch by batch with a progress bar. Those whose names `want` refuses are passed over without being read
-/// (it is asked once for each, in order). A picture that cannot be used is a warning.
+/// (it is asked once for each, in order). A picture or video that cannot be used is a warning.
 EmbedCounts embed_pictures(const DualEncoderPipeline& pipeline, const ModelFlags& flags, const PictureInput& input,
                            const std::function<bool(const std::string&)>& want,
                            const std::function<void(const Tensor&, const std::vector<std::string>&)>& keep);
@@ -49,6 +49,9 @@ class PictureFinder {
   std::string data_;
   std::unique_ptr<Source> source_;
 };
+
+/// --frames.
+void add_frames_option(CLI::App& command, int64_t& frames);
 
 /// "DATA#NUMBER:KEY".
 std::string sample_name(const std::string& data, int64_t number, const std::string& key);

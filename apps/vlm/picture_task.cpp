@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "command.h"
+#include "picture_input.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
 #include "vlm/core/progress.h"
@@ -37,11 +38,11 @@ void PictureTask::take_text(const std::string& how) {
 }
 
 void PictureTask::add_frames_to(CLI::App& command) {
-  command.add_option("--frames", frames, "The arguments are videos, folders of frames in the order of their names: look at N frames of each (mPLUG)")->check(at_least_one);
+  add_frames_option(command, frames);
 }
 
 std::vector<std::filesystem::path> PictureTask::files() const {
-  if (frames > 0) return {arguments.begin(), arguments.end()};
+  if (frames > 0) return expand_videos(arguments);
   return expand_pictures(arguments);
 }
 
@@ -70,7 +71,7 @@ void PictureTask::run(const TextPipeline& pipeline, const std::vector<std::files
     return false;
   };
   std::optional<Progress> progress;
-  if (files.size() > 1) progress.emplace(label, static_cast<int64_t>(files.size()), "pictures");
+  if (files.size() > 1) progress.emplace(label, static_cast<int64_t>(files.size()), frames > 0 ? "videos" : "pictures");
   const bool one = files.size() == 1 && texts.size() <= 1;
   int64_t done = 0;
   PictureBatch batch;

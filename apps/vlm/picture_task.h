@@ -25,7 +25,7 @@ struct PictureTask {
   std::vector<std::string> arguments;  ///< pictures; the last one may be a text
   std::vector<std::string> texts;      ///< of an option that takes the place of the last argument
   std::string out;
-  int64_t frames = 0;                  ///< more than 0: the arguments are videos, folders of frames, of which so many are looked at
+  int64_t frames = 0;                  ///< more than 0: the arguments are videos, of which so many frames are looked at
   std::string label = "pictures";      ///< of the progress bar
 
   /// The model's flags, the pictures and --out. `what` describes the positional arguments.

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "vlm/core/error.h"
+#include "vlm/core/program.h"
 
 namespace vlm::apps {
 
@@ -24,34 +25,6 @@ void write_all(int to, std::string_view bytes) {
     if (n <= 0) return;
     bytes.remove_prefix(static_cast<size_t>(n));
   }
-}
-
-struct Pipe {
-  int read = -1, write = -1;
-  Pipe() {
-    int ends[2];
-    if (::pipe2(ends, O_CLOEXEC) != 0) fail("cannot make a pipe: ", ::strerror(errno));
-    read = ends[0];
-    write = ends[1];
-  }
-  ~Pipe() {
-    close_end(read);
-    close_end(write);
-  }
-  Pipe(const Pipe&) = delete;
-  Pipe& operator=(const Pipe&) = delete;
-  static void close_end(int& end) {
-    if (end >= 0) ::close(end);
-    end = -1;
-  }
-  int take_read() { return std::exchange(read, -1); }
-};
-
-std::vector<char*> pointers(const std::vector<std::string>& texts) {
-  std::vector<char*> out;
-  for (const std::string& text : texts) out.push_back(const_cast<char*>(text.c_str()));
-  out.push_back(nullptr);
-  return out;
 }
 
 }  // namespace rank_process
@@ -80,16 +53,13 @@ bool RankEnd::killed() const { return WIFSIGNALED(status); }
 int RankEnd::code() const { return killed() ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
 
 std::string RankEnd::describe() const {
-  const std::string who = concat("rank ", rank, " (process ", process, ")");
-  if (!killed()) return concat(who, " ended with code ", code());
-  const char* name = ::sigabbrev_np(WTERMSIG(status));
-  return concat(who, " was killed by signal ", WTERMSIG(status), name ? concat(" (SIG", name, ")") : "");
+  return concat("rank ", rank, " (process ", process, ") ", describe_end(status));
 }
 
 RankProcess::RankProcess(const RankCommand& command, const sigset_t& signal_mask) : rank_(command.rank) {
-  rank_process::Pipe out, err, trouble;
+  Pipe out, err, trouble;
   // All memory is taken before fork(): behind it only calls are safe that take none.
-  const auto words = rank_process::pointers(command.words), environment = rank_process::pointers(command.environment);
+  const auto words = word_pointers(command.words), environment = word_pointers(command.environment);
   const pid_t parent = ::getpid();
   process_ = ::fork();
   if (process_ < 0) fail("cannot start a process: ", ::strerror(errno));
@@ -113,7 +83,7 @@ RankProcess::RankProcess(const RankCommand& command, const sigset_t& signal_mask
   }
   ::setpgid(process_, process_);  // whoever comes first: a signal must reach the group from now on
   running_ = true;
-  rank_process::Pipe::close_end(trouble.write);
+  Pipe::close_end(trouble.write);
   // The other end closes when the program has been loaded, or tells why it could not be.
   int error = 0;
   ssize_t n = 0;

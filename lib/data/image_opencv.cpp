@@ -12,15 +12,6 @@ namespace vlm {
 
 namespace opencv_decoding {
 
-/// What goes wrong is reported by exceptions; OpenCV would also print it.
-void be_silent() {
-  static std::once_flag once;
-  std::call_once(once, [] {
-    cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
-    cv::redirectError([](int, const char*, const char*, const char*, int, void*) { return 0; });
-  });
-}
-
 template <class Sample, class To8>
 void copy_pixels(const cv::Mat& from, Image& to, To8 to8) {
   const int in_channels = from.channels();
@@ -40,9 +31,17 @@ void copy_pixels(const cv::Mat& from, Image& to, To8 to8) {
 
 }  // namespace opencv_decoding
 
+void silence_opencv() {
+  static std::once_flag once;
+  std::call_once(once, [] {
+    cv::utils::logging::setLogLevel(cv::utils::logging::LOG_LEVEL_SILENT);
+    cv::redirectError([](int, const char*, const char*, const char*, int, void*) { return 0; });
+  });
+}
+
 Image decode_with_opencv(std::string_view bytes, const ImageSize& size, bool with_alpha, DepthRule depth) {
   using namespace opencv_decoding;
-  be_silent();
+  silence_opencv();
   if (bytes.size() > static_cast<size_t>(std::numeric_limits<int>::max())) fail("the picture file is larger than 2 GB");
   const cv::Mat raw(1, static_cast<int>(bytes.size()), CV_8U, const_cast<char*>(bytes.data()));
   const bool as_stored = with_alpha || depth != DepthRule::high_byte;

@@ -45,24 +45,21 @@ bool before_by_numbers(const std::string& a, const std::string& b) {
   return a < b;
 }
 
+void sort_by_numbers(std::vector<fs::path>& files) {
+  std::sort(files.begin(), files.end(),
+            [](const fs::path& a, const fs::path& b) { return before_by_numbers(a.filename().string(), b.filename().string()); });
+}
+
 Tensor read_video_folder(const fs::path& folder, int64_t count, const PreprocessOptions& pictures) {
   if (!fs::exists(folder)) fail_usage("no such folder of frames: ", folder.string());
-  if (!fs::is_directory(folder)) {
-    fail_usage(folder.string(), " is a file; a video is read as a folder of its frames (ffmpeg -i ", folder.filename().string(), " frames/%06d.jpg takes it apart)");
-  }
+  if (!fs::is_directory(folder)) fail_usage(folder.string(), " is a file, and no folder of frames");
   std::vector<fs::path> frames;
   for (const auto& entry : fs::directory_iterator(folder)) {
     if (entry.is_regular_file() && is_picture_name(entry.path())) frames.push_back(entry.path());
   }
   if (frames.empty()) fail_usage("no frames in ", folder.string());
-  std::sort(frames.begin(), frames.end(), [](const fs::path& a, const fs::path& b) { return before_by_numbers(a.filename().string(), b.filename().string()); });
-  PreprocessOptions levels = pictures;
-  levels.resize_mode = "squash";
-  levels.crop = "none";
-  levels.normalize = false;
-  levels.rescale_factor = 1;
-  levels.fill_color = 0;
-  const Preprocess preprocess(levels);
+  sort_by_numbers(frames);
+  const Preprocess preprocess(frame_preprocess(pictures));
   std::vector<Tensor> out;
   for (const int64_t i : frame_indices(static_cast<int64_t>(frames.size()), count)) {
     const fs::path& frame = frames[static_cast<size_t>(i)];

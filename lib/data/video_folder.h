@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "vlm/data/transforms.h"
 #include "vlm/data/video_frames.h"
@@ -13,8 +14,11 @@ namespace vlm {
 /// Whether `a` comes before `b`: digits are compared as numbers, all else by bytes.
 bool before_by_numbers(const std::string& a, const std::string& b);
 
+/// By their names, their folders left aside.
+void sort_by_numbers(std::vector<std::filesystem::path>& files);
+
 /// `count` frames of frame_indices(), each squashed to the size of `pictures` and normalised as a clip: [count, 3, h, w]. Throws an
-/// Error that names the folder, or the frame that is broken; a video file is refused with a hint at how to take it apart.
+/// Error that names the folder, or the frame that is broken.
 Tensor read_video_folder(const std::filesystem::path& folder, int64_t count, const PreprocessOptions& pictures);
 
 }  // namespace vlm

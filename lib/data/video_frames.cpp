@@ -15,6 +15,16 @@ std::vector<int64_t> frame_indices(int64_t length, int64_t count) {
   return out;
 }
 
+PreprocessOptions frame_preprocess(const PreprocessOptions& pictures) {
+  PreprocessOptions levels = pictures;
+  levels.resize_mode = "squash";
+  levels.crop = "none";
+  levels.normalize = false;
+  levels.rescale_factor = 1;
+  levels.fill_color = 0;
+  return levels;
+}
+
 Tensor normalize_frames(const Tensor& frames) { return normalize_frames(frames, openai_mean, openai_std); }
 
 Tensor normalize_frames(const Tensor& frames, const std::vector<double>& mean, const std::vector<double>& std) {

@@ -40,7 +40,7 @@ EntailmentReport evaluate_nlvr2(const TextPipeline& pipeline, const Source& sour
 struct GroundingEvaluation {
   instruct::GroundOptions ground{.only_bins = false};
   std::string detections;  ///< JSON file, {picture: [[x, y, w, h], …]}: boxes to choose from by heat (ALBEF, TCL), pictures by name or meta.image_id
-  int64_t layer = -1;      ///< of the heat; see heat_of_words()
+  int64_t layer = -1;      ///< of the heat; see grad_cam_of_words()
   double threshold = 0.5;
   bool progress = true, strict = false;
   SampleResult each;

@@ -8,6 +8,7 @@
 #include "vlm/core/error.h"
 #include "vlm/core/json.h"
 #include "vlm/core/strings.h"
+#include "vlm/infer/convert_fused.h"
 #include "vlm/infer/convert_ofa.h"
 #include "vlm/infer/preprocess_files.h"
 #include "vlm/infer/tokenizer_files.h"
@@ -146,7 +147,8 @@ ConvertReport container_only(const fs::path& source, const fs::path& target) {
   for (const auto& entry : fs::directory_iterator(source)) {
     const std::string extension = entry.path().extension(), name = entry.path().filename();
     if (!entry.is_regular_file() ||
-        (extension != ".json" && extension != ".txt" && extension != ".gz" && extension != ".model" && extension != ".md"))
+        (extension != ".json" && extension != ".txt" && extension != ".gz" && extension != ".model" && extension != ".md" &&
+         extension != ".yaml"))
       continue;
     if (!is_weight_index(entry.path())) writer.text(target / name, read_file(entry.path(), max_config * 10));
   }
@@ -166,7 +168,7 @@ int64_t context_length(const Json& config) {
 }
 
 ConvertReport run(const fs::path& source_path, const fs::path& target, const ConvertOptions& options) {
-  const std::vector<std::string> layouts = {"open_clip", "hf", "fairseq", "safetensors"};
+  const std::vector<std::string> layouts = {"open_clip", "hf", "fairseq", "albef", "mplug", "safetensors"};
   if (std::find(layouts.begin(), layouts.end(), options.to) == layouts.end()) {
     fail_usage("unknown layout '", options.to, "'", did_you_mean(options.to, layouts), "; there are: ", join(layouts, ", "));
   }
@@ -178,6 +180,10 @@ ConvertReport run(const fs::path& source_path, const fs::path& target, const Con
 
   const ModelSource source =
       options.config.empty() ? read_model_source(source_path, options.arch, options.average) : bare_source(source_path, options.config);
+  if (const std::string fused = fused_family(source); !fused.empty()) {
+    if (options.to != "hf" && options.to != fused) fail("there is no ", options.to, " layout for ", fused, " models");
+    return convert_fused(source_path, target, options);
+  }
   const Json config = parse(source.config, source.config_name);
   ConvertReport report;
   report.family = source.layout == "fairseq" ? "ofa" : family_of_config(config, source.layout);
@@ -188,11 +194,11 @@ ConvertReport run(const fs::path& source_path, const fs::path& target, const Con
     fail(source.weights.string(), ": the weights are those of a ", named, " model, but ", source.config_name,
          " describes a ", report.family, " model");
   }
-  if (report.family == "ofa" && options.to != "open_clip") return convert_ofa(source, target, options);
-  if (report.family == "ofa" || options.to == "fairseq") fail("there is no ", options.to, " layout for ", report.family, " models");
+  if (report.family == "ofa" && (options.to == "hf" || options.to == "fairseq")) return convert_ofa(source, target, options);
+  if (report.family == "ofa" || (options.to != "open_clip" && options.to != "hf")) fail("there is no ", options.to, " layout for ", report.family, " models");
   if (report.family != "clip" && report.family != "siglip" && report.family != "blip" && report.family != "coca") {
     fail(source.config_name, ": models of the family '", report.family,
-         "' cannot be converted; clip, coca, siglip, blip and ofa can");
+         "' cannot be converted; clip, coca, siglip, blip, ofa, albef and mplug can");
   }
   if ((report.family == "coca" && options.to == "hf") || (report.family == "blip" && options.to == "open_clip")) {
     fail("there is no ", options.to, " layout for ", report.family, " models");

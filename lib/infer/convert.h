@@ -10,7 +10,7 @@
 namespace vlm {
 
 struct ConvertOptions {
-  std::string to{};         ///< open_clip, hf, fairseq (ofa), or safetensors: the container only, names as they are
+  std::string to{};         ///< open_clip, hf, fairseq (ofa), albef, mplug, or safetensors: the container only, names as they are
   std::string arch{};       ///< of a bare weight file, as "ViT-B-32" (models/architectures.h)
   std::string config{};     ///< of a bare weight file: a config.json or open_clip_config.json in its place
   std::string tokenizer{};  ///< file or folder; empty: beside the weights
@@ -19,7 +19,7 @@ struct ConvertOptions {
 };
 
 struct ConvertReport {
-  std::string family;    ///< "clip", "coca", "siglip", "blip", "ofa"; empty where only the container changed
+  std::string family;    ///< "clip", "coca", "siglip", "blip", "ofa", "albef", "mplug"; empty where only the container changed
   std::string from, to;  ///< layouts
   int64_t tensors = 0;
   std::vector<std::filesystem::path> written;

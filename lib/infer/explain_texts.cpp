@@ -71,20 +71,18 @@ Tensor heat_on_picture(const Tensor& map, const PicturePlacement& placement, int
 bool explains(const TextPipeline& pipeline) { return shows_heat(pipeline.model()); }
 
 void must_explain(const TextPipeline& pipeline) {
-  if (explains(pipeline)) return;
-  fail("this ", pipeline.model().family(), " model cannot show where words are: it has no matching head on layers of text that look at the picture; ALBEF's models for "
-       "retrieval have");
+  must_show_heat(pipeline.model());
 }
 
 std::vector<ExplainedText> explain_texts(const TextPipeline& pipeline, const PictureBatch& batch, const std::vector<std::string>& texts, int64_t layer, bool with_words) {
-  must_explain(pipeline);
+  AttentionExplainable& model = must_show_heat(pipeline.model());
   if (texts.size() != batch.placements.size()) fail("there are ", texts.size(), " texts for ", batch.placements.size(), " pictures");
   const Tokenizer& tokenizer = pipeline.tokenizer();
   const int64_t longest = require<DualEncoder>(pipeline.model(), "show where words are", "it has no two towers").context_length();
   std::vector<std::string> cleaned;
-  for (const auto& text : texts) cleaned.push_back(clean_caption(heat_text_rules(pipeline.model()), text));
+  for (const auto& text : texts) cleaned.push_back(clean_caption(model.caption_rules(), text));
   const TextRows rows = special_rows(tokenizer, cleaned, longest);
-  const Tensor heat = heat_of_words(pipeline.model(), batch.pixels, rows.ids, rows.mask, layer).detach();  // [B, L, s, s]
+  const Tensor heat = grad_cam_of_words(model, batch.pixels, rows.ids, rows.mask, layer).detach();  // [B, L, s, s]
   std::vector<ExplainedText> out;
   for (size_t i = 0; i < texts.size(); ++i) {
     const auto row = static_cast<int64_t>(i);

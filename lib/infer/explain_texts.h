@@ -33,7 +33,7 @@ struct ExplainedText {
 bool explains(const TextPipeline& pipeline);
 /// Throws an Error that says what the model lacks.
 void must_explain(const TextPipeline& pipeline);
-/// One text for each picture of `batch`, cleaned as the family wants; layer: of heat_of_words(). Maps of words are only made if `with_words`.
+/// One text for each picture of `batch`, cleaned as the family wants; layer: of grad_cam_of_words(). Maps of words are only made if `with_words`.
 std::vector<ExplainedText> explain_texts(const TextPipeline& pipeline, const PictureBatch& batch, const std::vector<std::string>& texts, int64_t layer = -1,
                                          bool with_words = true);
 

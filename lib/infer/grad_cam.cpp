@@ -4,9 +4,13 @@
 #include <ATen/core/grad_mode.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "vlm/core/error.h"
+#include "vlm/core/strings.h"
+#include "vlm/models/albef/albef.h"
+#include "vlm/models/layers/attention.h"
 
 namespace vlm {
 
@@ -28,39 +32,53 @@ Tensor as_grid(const Tensor& heat) {
   return heat.slice(-1, 1).unflatten(-1, at::IntArrayRef{side, side});
 }
 
-void check_layer(const char* what, int64_t layer, int64_t first, int64_t last) {
-  if (layer < first || layer >= last) fail_usage(what, " ", layer, " does not look at the picture; those from ", first, " to ", last - 1, " do");
+/// `layer`, or the one that is taken where none is named.
+int64_t layer_of(const AttentionExplainable& model, int64_t layer) {
+  const std::vector<int64_t> looking = model.looking_layers();
+  if (looking.empty()) fail("no layer of this model's text looks at the picture");
+  if (layer < 0) return looking[looking.size() / 3];
+  if (std::find(looking.begin(), looking.end(), layer) != looking.end()) return layer;
+  std::vector<std::string> known;
+  for (const int64_t each : looking) known.push_back(std::to_string(each));
+  fail_usage("layer ", layer, " does not look at the picture; these do: ", join(known, ", "));
 }
 
 }  // namespace grad_cam
 
-bool shows_heat(const Model& model) { return dynamic_cast<const AlbefAligner*>(&model) != nullptr; }
+bool shows_heat(const Model& model) { return dynamic_cast<const AttentionExplainable*>(&model) != nullptr; }
 
-std::string heat_text_rules(const Model& model) { return shows_heat(model) ? "albef" : "none"; }
-
-Tensor heat_of_words(Model& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t layer) {
-  const auto& aligner =
-      require<AlbefAligner>(model, "show where words are", "it has no matching head on layers of text that look at the picture; ALBEF has");
-  const auto& options = aligner.online().text_encoder->options();
-  return grad_cam_of_words(aligner, pixels, ids, mask, layer >= 0 ? layer : options.fusion_layer + (options.layers - options.fusion_layer) / 3);
+AttentionExplainable& must_show_heat(Model& model) {
+  return require<AttentionExplainable>(model, "show where words are",
+                                       "it has no matching head on layers of text that look at the picture; ALBEF's, TCL's, "
+                                       "CODIS's, mPLUG's and BLIP's models "
+                                       "for retrieval have, and those pretrained models that match");
 }
 
-Tensor grad_cam_of_words(const AlbefAligner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t layer) {
-  const auto& options = model.online().text_encoder->options();
-  grad_cam::check_layer("layer", layer, options.fusion_layer, options.layers);
+Tensor grad_cam_of_words(AttentionExplainable& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask,
+                         int64_t layer) {
+  AttentionTrace trace{.layer = grad_cam::layer_of(model, layer), .probabilities = {}};
+  Tensor pictures, texts;
+  {
+    // Only what comes after the attention is differentiated.
+    const at::NoGradGuard no_grad;
+    pictures = model.match_pictures(pixels);
+    texts = model.match_texts(ids, mask);
+  }
   const c10::AutoGradMode with_gradients(true);
-  AttentionTrace trace{.layer = layer, .probabilities = {}};
-  const Tensor logits = model.pair_logits(model.encode_image(pixels), model.encode_text(ids, mask), mask, &trace);
-  const Tensor heat = grad_cam::heat(logits.select(1, 1).sum(), trace.probabilities);          // [B, L, 1 + N]
+  const Tensor logits = model.traced_match_logits(pictures, texts, mask, trace);
+  const Tensor heat = grad_cam::heat(logits.select(1, 1).sum(), trace.probabilities);  // [B, L, 1 + N]
   return grad_cam::as_grid(heat * mask.unsqueeze(-1));
 }
 
-Tensor grad_cam_of_text(const AlbefAligner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t layer) {
+Tensor grad_cam_of_text(AttentionExplainable& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask,
+                        int64_t layer) {
   return grad_cam_of_words(model, pixels, ids, mask, layer).mean(1);
 }
 
-Tensor grad_cam_of_similarity(const AlbefAligner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask, int64_t block) {
-  grad_cam::check_layer("block", block, 0, model.architecture().vision.layers);
+Tensor grad_cam_of_similarity(const AlbefAligner& model, const Tensor& pixels, const Tensor& ids, const Tensor& mask,
+                              int64_t block) {
+  if (const int64_t blocks = model.architecture().vision.layers; block < 0 || block >= blocks)
+    fail_usage("the image tower has blocks 0 to ", blocks - 1, ", and no ", block);
   const c10::AutoGradMode with_gradients(true);
   AttentionTrace trace{.layer = block, .probabilities = {}};
   const Tensor image = model.online().project_image(model.online().visual_encoder->forward(pixels, &trace));

@@ -11,7 +11,9 @@ namespace vlm {
 
 namespace grounded_texts {
 
-constexpr const char* reason = "it neither takes instructions nor writes boxes; OFA and mPLUG's models for grounding do";
+constexpr const char* reason =
+    "it neither takes instructions nor writes boxes, as OFA and mPLUG's models for grounding do, nor matches by layers that look at the picture, "
+    "as ALBEF's, mPLUG's and BLIP's for retrieval do";
 
 }  // namespace grounded_texts
 

@@ -13,6 +13,7 @@
 #include "vlm/core/strings.h"
 #include "vlm/core/thread_pool.h"
 #include "vlm/data/image_header.h"
+#include "vlm/data/video.h"
 #include "vlm/io/atomic_file.h"
 
 namespace vlm {
@@ -26,12 +27,22 @@ bool is_picture(const fs::path& file) {
   return std::find(extensions.begin(), extensions.end(), ascii_lower(file.extension().string())) != extensions.end();
 }
 
-std::vector<fs::path> matching(const fs::path& pattern) {
+std::vector<fs::path> pictures_below(const fs::path& folder) {
+  std::vector<fs::path> out;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    if (entry.is_regular_file() && is_picture(entry.path())) out.push_back(entry.path());
+  }
+  std::sort(out.begin(), out.end());
+  return out;
+}
+
+std::vector<fs::path> matching(const fs::path& pattern, bool folders) {
   const fs::path folder = pattern.parent_path().empty() ? fs::path(".") : pattern.parent_path();
   std::vector<fs::path> out;
   std::error_code error;
   for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (!entry.is_regular_file() || !glob_match(pattern.filename().string(), entry.path().filename().string())) continue;
+    if (!entry.is_regular_file() && !(folders && entry.is_directory())) continue;
+    if (!glob_match(pattern.filename().string(), entry.path().filename().string())) continue;
     out.push_back(pattern.parent_path().empty() ? entry.path().filename() : entry.path());
   }
   std::sort(out.begin(), out.end());
@@ -39,17 +50,44 @@ std::vector<fs::path> matching(const fs::path& pattern) {
 }
 
 /// Files named in a list, one a line; "-" is standard input.
-std::vector<fs::path> listed(const std::string& argument) {
+std::vector<fs::path> listed(const std::string& argument, const std::string& thing) {
   std::ifstream file;
   if (argument != "-") {
     file.open(argument.substr(1));
-    if (!file) fail_usage("cannot read the list of pictures ", argument.substr(1));
+    if (!file) fail_usage("cannot read the list of ", thing, "s ", argument.substr(1));
   }
   std::istream& in = argument == "-" ? std::cin : file;
   std::vector<fs::path> out;
   for (std::string line; std::getline(in, line);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();
     if (!line.empty()) out.emplace_back(line);
+  }
+  return out;
+}
+
+/// `thing`: a picture or a video. `below` gives those of a folder; patterns match folders if `folders` can be things.
+std::vector<fs::path> expand(const std::vector<std::string>& arguments, const std::string& thing, bool folders,
+                             const std::function<std::vector<fs::path>(const fs::path&)>& below) {
+  std::vector<fs::path> out;
+  for (const auto& argument : arguments) {
+    if (argument == "-" || (argument.size() > 1 && argument[0] == '@')) {
+      for (auto& file : listed(argument, thing)) out.push_back(std::move(file));
+      continue;
+    }
+    const fs::path path(argument);
+    std::vector<fs::path> found;
+    if (fs::is_directory(path)) {
+      found = below(path);
+      if (found.empty()) fail_usage("no ", thing, "s below ", argument);
+    } else if (fs::exists(path)) {
+      found.push_back(path);
+    } else if (argument.find_first_of("*?") != std::string::npos) {
+      found = matching(path, folders);
+      if (found.empty()) fail_usage("no file matches ", argument);
+    } else {
+      fail_usage("no such ", thing, ": ", argument);
+    }
+    out.insert(out.end(), found.begin(), found.end());
   }
   return out;
 }
@@ -73,31 +111,11 @@ Picture Picture::from_file(const fs::path& file) {
 }
 
 std::vector<fs::path> expand_pictures(const std::vector<std::string>& arguments) {
-  std::vector<fs::path> out;
-  for (const auto& argument : arguments) {
-    if (argument == "-" || (argument.size() > 1 && argument[0] == '@')) {
-      for (auto& file : picture_stream::listed(argument)) out.push_back(std::move(file));
-      continue;
-    }
-    const fs::path path(argument);
-    std::vector<fs::path> found;
-    if (fs::is_directory(path)) {
-      for (const auto& entry : fs::recursive_directory_iterator(path)) {
-        if (entry.is_regular_file() && picture_stream::is_picture(entry.path())) found.push_back(entry.path());
-      }
-      std::sort(found.begin(), found.end());
-      if (found.empty()) fail_usage("no pictures below ", argument);
-    } else if (fs::exists(path)) {
-      found.push_back(path);
-    } else if (argument.find_first_of("*?") != std::string::npos) {
-      found = picture_stream::matching(path);
-      if (found.empty()) fail_usage("no file matches ", argument);
-    } else {
-      fail_usage("no such picture: ", argument);
-    }
-    out.insert(out.end(), found.begin(), found.end());
-  }
-  return out;
+  return picture_stream::expand(arguments, "picture", false, picture_stream::pictures_below);
+}
+
+std::vector<fs::path> expand_videos(const std::vector<std::string>& arguments) {
+  return picture_stream::expand(arguments, "video", true, videos_below);
 }
 
 ReadPicture read_files(std::vector<fs::path> files, PictureFailed failed) {

@@ -29,6 +29,10 @@ struct Picture {
 /// "-" (a list with one file a line, or standard input). Throws a usage error for a name that stands for nothing.
 std::vector<std::filesystem::path> expand_pictures(const std::vector<std::string>& arguments);
 
+/// Videos from what a user wrote, in the same ways: files, folders of frames, and folders of these (videos_below()); patterns match
+/// files and folders. Throws a usage error for a name that stands for nothing.
+std::vector<std::filesystem::path> expand_videos(const std::vector<std::string>& arguments);
+
 struct PictureBatch {
   Tensor pixels;                   ///< [B, 3, H, W]
   std::vector<std::string> names;  ///< of the rows

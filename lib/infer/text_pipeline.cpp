@@ -7,7 +7,7 @@
 #include <map>
 
 #include "vlm/core/error.h"
-#include "vlm/data/video_folder.h"
+#include "vlm/data/video.h"
 #include "vlm/infer/answer_ranking.h"
 #include "vlm/infer/coca_search.h"
 #include "vlm/infer/instruction_tasks.h"
@@ -114,9 +114,9 @@ PictureBatch TextPipeline::decode(const std::vector<std::filesystem::path>& file
   return batch;
 }
 
-Tensor TextPipeline::decode_video(const std::filesystem::path& folder, int64_t frames) const {
+Tensor TextPipeline::decode_video(const std::filesystem::path& video, int64_t frames) const {
   require<VideoModel>(*model_, "look at videos", "it takes one picture at a time; mPLUG takes several frames");
-  return read_video_folder(folder, frames, preprocess_.options()).unsqueeze(0);
+  return read_video(video, frames, preprocess_.options()).unsqueeze(0);
 }
 
 std::vector<GeneratedText> TextPipeline::texts_of(const Tensor& ids, const std::vector<double>& scores, const GenerationTokens& tokens,

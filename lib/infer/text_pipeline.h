@@ -51,9 +51,9 @@ class TextPipeline {
   /// Files as one batch. A picture that cannot be decoded is an Error that names it.
   PictureBatch decode(const std::vector<std::filesystem::path>& files) const;
 
-  /// `frames` frames of a video, a folder of pictures, as the model takes them in place of a picture: [1, frames, 3, H, W]. Throws if
-  /// the model looks at pictures only.
-  Tensor decode_video(const std::filesystem::path& folder, int64_t frames) const;
+  /// `frames` frames of a video, a file or a folder of pictures (data/video.h), as the model takes them in place of a picture:
+  /// [1, frames, 3, H, W]. Throws if the model looks at pictures only.
+  Tensor decode_video(const std::filesystem::path& video, int64_t frames) const;
 
   /// Throw an Error that says what the model lacks.
   void must_rank() const;

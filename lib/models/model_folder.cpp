@@ -1,13 +1,11 @@
 #include "vlm/models/model_folder.h"
 
-#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <vector>
 
 #include "vlm/core/error.h"
-#include "vlm/core/strings.h"
 #include "vlm/core/json.h"
 #include "vlm/core/registry.h"
 #include "vlm/io/atomic_file.h"
@@ -64,20 +62,9 @@ std::unique_ptr<Model> make_siglip_from(const Config& config) {
   return make_clip(siglip);
 }
 
-/// A recipe's keys are those that a folder of the family writes, and no others.
 std::unique_ptr<Model> make_albef_from(const Config& config) {
-  AlbefConfig all;
-  all.codebook_size = all.vision.init_std = 1;
-  all.independent_features = true;
-  const auto json = config.to_json(), own = all.to_json();
-  const auto check = [](const nlohmann::ordered_json& given, const nlohmann::ordered_json& written, std::vector<std::string> known) {
-    for (const auto& entry : written.items()) known.push_back(entry.key());
-    for (const auto& entry : given.items()) {
-      if (std::find(known.begin(), known.end(), entry.key()) == known.end()) fail_usage("an ALBEF has no option '", entry.key(), "'", did_you_mean(entry.key(), known));
-    }
-  };
-  check(json, own, {"distill", "decoder_layers", "two_picture_layers"});
-  if (json.contains("bert_config") && json["bert_config"].is_object()) check(json["bert_config"], own["bert_config"], {});
+  const auto json = config.to_json();
+  AlbefConfig::check_keys(json);
   return make_albef(AlbefConfig::from_json(json.dump(), "the recipe's model"));
 }
 

@@ -4,7 +4,7 @@
 ///
 ///   open_clip: open_clip_config.json, open_clip_model.safetensors
 ///   hf:        config.json, model.safetensors (or its shards), preprocessor_config.json (ALBEF: a config.json with model_type
-///              "albef", or a bare checkpoint as it was released)
+///              "albef", or a checkpoint as it was released, bare or with config.yaml beside it: models/albef/folder.h)
 ///   fairseq:   a checkpoint with its arguments (OFA); or, as written here, fairseq_args.json and model.safetensors
 ///   mplug:     config.yaml, the file that its bert_config names, pytorch_model.bin (models/mplug/folder.h); written here in hf's
 ///

@@ -12,7 +12,9 @@
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/weights.h"
 #include "vlm/models/albef/config.h"
+#include "vlm/models/albef/folder.h"
 #include "vlm/models/architectures.h"
+#include "vlm/models/bert_config_file.h"
 #include "vlm/models/clip/names.h"
 #include "vlm/models/fairseq_checkpoint.h"
 #include "vlm/models/mplug/config.h"
@@ -41,9 +43,7 @@ constexpr const char* hf_weights[] = {"model.safetensors", "model.safetensors.in
 std::string with_bert_config(const std::string& text, const fs::path& folder) {
   auto json = parse_json<nlohmann::ordered_json>(text);
   if (!json.is_object() || !json.contains("bert_config") || !json["bert_config"].is_string()) return text;
-  const fs::path beside = folder / fs::path(json["bert_config"].get<std::string>()).filename();
-  if (!fs::exists(beside)) return text;
-  json["bert_config"] = parse_json<nlohmann::ordered_json>(read_file(beside, max_config));
+  read_named_bert_config(json, folder);
   return json.dump();
 }
 
@@ -64,18 +64,6 @@ fs::path other_weights(const fs::path& folder) {
   }
   std::sort(found.begin(), found.end());
   return found.empty() ? fs::path() : found.front().second;
-}
-
-ModelSource of_folder(const fs::path& folder, const fs::path& weights) {
-  ModelSource out;
-  out.layout = model_folder_layout(folder);
-  out.folder = folder;
-  out.weights = weights.empty() ? model_weights_file(folder) : weights;
-  const fs::path config = folder / (out.layout == "open_clip" ? open_clip_config : out.layout == "mplug" ? "config.yaml" : "config.json");
-  out.config = out.layout == "mplug" ? read_mplug_config(folder) : with_bert_config(read_file(config, max_config), folder);
-  out.config_name = config.string();
-  out.tensors = read_weights(out.weights);
-  return out;
 }
 
 /// A checkpoint that carries its arguments; nothing if it is another file.
@@ -120,8 +108,11 @@ ModelSource of_file(const fs::path& file, const std::string& arch) {
   }
   if (arch.empty() && is_albef(out.tensors)) {
     out.layout = "hf";
-    out.config = with_context(file.string(), [&] { return AlbefConfig::from_weights(out.tensors); }).to_json().dump();
-    out.config_name = "shapes of " + file.filename().string();
+    const AlbefConfig shapes = with_context(file.string(), [&] { return AlbefConfig::from_weights(out.tensors); });
+    const fs::path yaml = find_albef_yaml(file.parent_path().empty() ? fs::path(".") : file.parent_path(), shapes.task);
+    const AlbefConfig read = yaml.empty() ? shapes : with_context(file.string(), [&] { return read_albef_yaml(yaml, out.tensors); });
+    out.config = read.to_json().dump();
+    out.config_name = yaml.empty() ? "shapes of " + file.filename().string() : yaml.string();
     return out;
   }
   const bool openai = look_like_openai_weights(out.tensors);
@@ -141,6 +132,24 @@ ModelSource of_file(const fs::path& file, const std::string& arch) {
   return out;
 }
 
+ModelSource of_folder(const fs::path& folder, const fs::path& weights) {
+  ModelSource out;
+  out.layout = model_folder_layout(folder);
+  out.folder = folder;
+  out.weights = weights.empty() ? model_weights_file(folder) : weights;
+  if (out.layout == "hf" && is_albef_folder(folder)) {
+    const fs::path file = out.weights;
+    out = of_file(file, "");
+    out.folder = folder;
+    return out;
+  }
+  const fs::path config = folder / (out.layout == "open_clip" ? open_clip_config : out.layout == "mplug" ? "config.yaml" : "config.json");
+  out.config = out.layout == "mplug" ? read_mplug_config(folder) : with_bert_config(read_file(config, max_config), folder);
+  out.config_name = config.string();
+  out.tensors = read_weights(out.weights);
+  return out;
+}
+
 }  // namespace model_source
 
 std::string model_folder_layout(const fs::path& folder) {
@@ -150,6 +159,7 @@ std::string model_folder_layout(const fs::path& folder) {
   if (fs::exists(folder / model_source::open_clip_config)) return "open_clip";
   if (fs::exists(folder / "config.json")) return "hf";
   if (is_mplug_folder(folder)) return "mplug";
+  if (is_albef_folder(folder)) return "hf";
   if (fs::exists(folder / fairseq_args_file) || !find_fairseq_checkpoint(folder).empty()) return "fairseq";
   fail(folder.string(), " is no model folder: it holds neither open_clip_config.json nor config.json, nor a checkpoint of fairseq");
 }
@@ -161,7 +171,9 @@ fs::path model_weights_file(const fs::path& folder) {
     }
     return model_source::other_weights(folder);
   };
-  const bool hf = !fs::exists(folder / model_source::open_clip_config) && (fs::exists(folder / "config.json") || is_mplug_folder(folder));
+  const bool open_clip = fs::exists(folder / model_source::open_clip_config);
+  if (const fs::path checkpoint = albef_checkpoint_in(folder); !open_clip && !checkpoint.empty() && is_albef_folder(folder)) return checkpoint;
+  const bool hf = !open_clip && (fs::exists(folder / "config.json") || is_mplug_folder(folder));
   const fs::path found = hf ? first(model_source::hf_weights) : first(model_source::open_clip_weights);
   if (found.empty())
     fail(folder.string(), " holds no weights (open_clip_model.safetensors, model.safetensors, pytorch_model.bin …)");

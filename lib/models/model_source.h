@@ -28,7 +28,8 @@ std::string model_folder_layout(const std::filesystem::path& folder);
 std::filesystem::path model_weights_file(const std::filesystem::path& folder);
 
 /// `path`: a model folder, or a weight file of any container (io/weights.h). A file in a model folder takes the folder's
-/// configuration; any other needs `arch` (models/architectures.h), has the shapes of one of OpenAI's models, or is ALBEF's. `average`: of a
+/// configuration; any other needs `arch` (models/architectures.h), has the shapes of one of OpenAI's models, or is ALBEF's, which
+/// may have the YAML of its run beside it (models/albef/folder.h). `average`: of a
 /// fairseq checkpoint with a moving average of the weights (EMA), that is taken. Throws an Error that says what is missing.
 ModelSource read_model_source(const std::filesystem::path& path, const std::string& arch = "", bool average = true);
 

@@ -9,6 +9,7 @@
 
 #include "temporary_folder.h"
 #include "tiny_albef.h"
+#include "tiny_mplug.h"
 #include "vlm/core/error.h"
 #include "vlm/data/draw_heat.h"
 #include "vlm/data/image_encode.h"
@@ -56,7 +57,7 @@ TEST(ExplainTexts, WordsAreMeansOfTheirPieces) {
   EXPECT_EQ(explained.words[1].text, "cats");
   // [CLS] the cat ##s red [SEP]
   const Tensor ids = at::tensor({2, 9, 6, 26, 11, 3}, at::kLong).view({1, 6});
-  const Tensor heat = heat_of_words(pipeline.model(), batch.pixels, ids, ids.ne(0).to(at::kLong)).detach()[0];
+  const Tensor heat = grad_cam_of_words(must_show_heat(pipeline.model()), batch.pixels, ids, ids.ne(0).to(at::kLong)).detach()[0];
   const auto on_picture = [&](const Tensor& map) { return heat_on_picture(map, batch.placements[0], 32, 32); };
   EXPECT_LT((explained.words[1].heat - on_picture((heat[2] + heat[3]) / 2)).abs().max().item<double>(), 1e-5);
   EXPECT_LT((explained.heat - on_picture(heat.mean(0))).abs().max().item<double>(), 1e-5);
@@ -64,6 +65,56 @@ TEST(ExplainTexts, WordsAreMeansOfTheirPieces) {
 
   testing::write_tiny_albef(folder / "vqa", AlbefTask::vqa);
   EXPECT_THROW(must_explain(TextPipeline::load(folder / "vqa")), Error);
+}
+
+namespace explain_texts_test {
+
+/// Weights are larger than a new model's, so that pictures and texts differ.
+template <class M>
+void enlarge(M& model) {
+  for (auto& [name, tensor] : model.state()) {
+    if (name.ends_with(".weight") && tensor.dim() == 2) tensor.detach().mul_(6);
+  }
+}
+
+Tensor maps_of(Model& model, const Tensor& pixels, std::initializer_list<int64_t> words, int64_t layer = -1) {
+  const Tensor ids = at::tensor(std::vector<int64_t>(words), at::kLong).unsqueeze(0);
+  return grad_cam_of_words(must_show_heat(model), pixels, ids, ids.ne(0).to(at::kLong), layer).detach();
+}
+
+/// Of a model whose pictures are cut into side x side patches.
+void expect_maps(Model& model, int64_t resolution, int64_t side) {
+  const Tensor pixels = at::arange(3 * resolution * resolution).sin().view({1, 3, resolution, resolution});
+  const Tensor cat = maps_of(model, pixels, {2, 9, 6, 3, 0}), ball = maps_of(model, pixels, {2, 12, 13, 3, 0});
+  EXPECT_EQ(cat.sizes(), (std::vector<int64_t>{1, 5, side, side}));
+  EXPECT_GT(cat.sum().item<double>() + ball.sum().item<double>(), 0);
+  EXPECT_EQ(cat[0][4].abs().sum().item<double>(), 0);
+  EXPECT_GT((cat - ball).abs().max().item<double>(), 1e-9);
+  for (const auto& [name, tensor] : model.trainable()) EXPECT_FALSE(tensor.grad().defined()) << name;
+}
+
+}  // namespace explain_texts_test
+
+TEST(GradCam, OfAnMplugHasThePicturesGridAndMovesWithTheText) {
+  using namespace explain_texts_test;
+  for (const char* task : {"retrieval", "pretrain"}) {
+    const auto model = testing::tiny_mplug(task);
+    enlarge(*model);
+    expect_maps(*model, 16, 2);
+    // Layer 3 is a connected one: text and picture are one sequence there.
+    const Tensor pixels = at::arange(3 * 16 * 16).sin().view({1, 3, 16, 16});
+    EXPECT_EQ(maps_of(*model, pixels, {2, 9, 3}, 2).sizes(), (std::vector<int64_t>{1, 3, 2, 2}));
+    EXPECT_THROW(maps_of(*model, pixels, {2, 9, 3}, 3), Error);
+  }
+  const auto answerer = testing::tiny_mplug("vqa");
+  EXPECT_THROW(must_show_heat(*answerer), Error);
+}
+
+TEST(GradCam, OfABlipHasThePicturesGridAndMovesWithTheText) {
+  using namespace explain_texts_test;
+  const auto model = make_model("blip", Config::parse(testing::tiny_blip_config("BlipForImageTextRetrieval"), "test"), 5);
+  enlarge(*model);
+  expect_maps(*model, 32, 4);
 }
 
 TEST(DrawHeat, ReddensWhatIsWarmAndDarkensTheRest) {

@@ -118,6 +118,91 @@ TEST(Albef, AReleasedCheckpointIsReadAsItIs) {
   EXPECT_EQ(read.image_size(), (std::pair<int64_t, int64_t>{32, 32}));
 }
 
+namespace albef_test {
+
+/// As the public code leaves a run: the whole configuration beside the checkpoint.
+void write_run(const std::filesystem::path& folder, const AlbefModel& model, const std::string& more = "vision_width: 64\nembed_dim: 8\n") {
+  write_torch_checkpoint(folder / "checkpoint_02.pth", {{.key = "model", .tensors = with_second_albef_names(model.architecture(), weights_of(model))}, {.key = "epoch", .plain = 2}});
+  write_file_atomically(folder / "config.yaml", "alpha: 0.4\nbatch_size_train: 32\nbert_config: configs/config_bert.json\ndistill: true\nimage_res: 48\nk_test: 128\n"
+                        "mlm_probability: 0.15\nmomentum: 0.995\noptimizer: {lr: 1e-5, opt: adamW, weight_decay: 0.02}\nqueue_size: 65536\n"
+                        "schedular: {epochs: 30, sched: cosine}\ntemp: 0.05\ntrain_file: [data/coco.json]\n" + more);
+}
+
+constexpr const char* two_heads = R"({"vocab_size": 30, "hidden_size": 64, "num_attention_heads": 2, "encoder_width": 64, "fusion_layer": 2, "hidden_dropout_prob": 0.25})";
+
+const AlbefConfig& architecture_of(const LoadedModel& loaded) { return dynamic_cast<const AlbefModel&>(*loaded.model).architecture(); }
+
+}  // namespace albef_test
+
+TEST(AlbefRecipe, AMisspeltKeyIsRefusedWithItsNeighbour) {
+  using namespace albef_test;
+  const auto error = [](const char* yaml) { return error_of([&] { make_model("albef", Config::parse(yaml, "test"), 1); }); };
+  EXPECT_TRUE(mentions(error("{visoin_width: 64}"), "an ALBEF has no option 'visoin_width' (did you mean 'vision_width'?)"));
+  EXPECT_TRUE(mentions(error("{bert_config: {fusion_layers: 2}}"), "an ALBEF has no option 'fusion_layers' (did you mean 'fusion_layer'?)"));
+}
+
+TEST(AlbefYaml, SaysWhatShapesDoNot) {
+  using namespace albef_test;
+  const testing::TemporaryFolder folder;
+  const auto model = testing::tiny_albef(testing::tiny_albef_config(AlbefTask::retrieval));
+  // Of a folder, and of the file; the BERT by its path, in the folder above, and by its mere name.
+  for (const std::string place : {"run/configs/config_bert.json", "configs/config_bert.json", "run/config_bert.json"}) {
+    std::filesystem::remove_all(folder.path());
+    write_run(folder / "run", *model);
+    write_file_atomically(folder / place, two_heads);
+    for (const char* name : {"run", "run/checkpoint_02.pth"}) {
+      const LoadedModel loaded = load_model(folder / name);
+      EXPECT_TRUE(loaded.report.clean());
+      EXPECT_EQ(loaded.layout, "hf");
+      const AlbefConfig& read = architecture_of(loaded);
+      EXPECT_EQ(read.vision.image_height, 48);
+      EXPECT_EQ(read.text.heads, 2) << place;
+      EXPECT_EQ(read.text.hidden_dropout, 0.25);
+      EXPECT_EQ(read.text.layers, 4);
+      EXPECT_EQ(read.queue_size, 12);
+      EXPECT_EQ(read.task, AlbefTask::retrieval);
+    }
+  }
+}
+
+TEST(AlbefYaml, WithoutItsBertTheShapesAreTaken) {
+  using namespace albef_test;
+  const testing::TemporaryFolder folder;
+  write_run(folder.path(), *testing::tiny_albef(testing::tiny_albef_config()), "");
+  const LoadedModel loaded = load_model(folder.path());
+  EXPECT_EQ(architecture_of(loaded).text.heads, 1);
+  EXPECT_EQ(architecture_of(loaded).text.fusion_layer, 2);
+}
+
+TEST(AlbefYaml, OfTheTaskIsTakenFromAFolderOfSeveral) {
+  using namespace albef_test;
+  const testing::TemporaryFolder folder;
+  write_run(folder.path(), *testing::tiny_albef(testing::tiny_albef_config(AlbefTask::vqa)), "");
+  std::filesystem::remove(folder / "config.yaml");
+  write_file_atomically(folder / "configs/Pretrain.yaml", "bert_config: configs/config_bert.json\nimage_res: 16\n");
+  write_file_atomically(folder / "configs/VQA.yaml", "bert_config: configs/config_bert.json\nimage_res: 40\n");
+  EXPECT_EQ(architecture_of(load_model(folder / "checkpoint_02.pth")).vision.image_height, 40);
+}
+
+TEST(AlbefYaml, ContradictionsAreOneErrorThatListsThem) {
+  using namespace albef_test;
+  const testing::TemporaryFolder folder;
+  write_run(folder.path(), *testing::tiny_albef(testing::tiny_albef_config()), "vision_width: 768\nembed_dim: 256\n");
+  const std::string error = error_of([&] { load_model(folder.path()); });
+  for (const char* part : {"config.yaml", "checkpoint_02.pth", "vision_width 768, the weights 64", "embed_dim 256, the weights 8"}) EXPECT_TRUE(mentions(error, part)) << error;
+}
+
+TEST(AlbefYaml, TheBestCheckpointIsTakenElseTheLast) {
+  using namespace albef_test;
+  const testing::TemporaryFolder folder;
+  const auto model = testing::tiny_albef(testing::tiny_albef_config());
+  write_run(folder.path(), *model);
+  std::filesystem::copy_file(folder / "checkpoint_02.pth", folder / "checkpoint_10.pth");
+  EXPECT_EQ(load_model(folder.path()).weights.filename(), "checkpoint_10.pth");
+  std::filesystem::copy_file(folder / "checkpoint_02.pth", folder / "checkpoint_best.pth");
+  EXPECT_EQ(load_model(folder.path()).weights.filename(), "checkpoint_best.pth");
+}
+
 TEST(Albef, AModelForRetrievalBeginsAsThePretrainedOneAtAnySizeOfPictures) {
   using namespace albef_test;
   const auto trained = testing::tiny_albef_of<AlbefAligner>(testing::tiny_albef_config());
@@ -145,6 +230,16 @@ TEST(Albef, TheAnswerDecoderBeginsAsTheFusionLayers) {
   const TensorMap from = weights_of(*trained), to = weights_of(*begun);
   EXPECT_TRUE(at::equal(to.at("text_decoder.bert.encoder.layer.1.output.dense.weight"), from.at("text_encoder.bert.encoder.layer.3.output.dense.weight")));
   EXPECT_TRUE(at::equal(to.at("text_decoder_m.cls.predictions.bias"), from.at("text_encoder_m.cls.predictions.bias")));
+}
+
+TEST(Albef, TheDecoderAndTheLayersOfTwoPicturesAreAsManyAsFuseWhereNothingIsSaid) {
+  const auto layers_of = [](const std::string& keys) {
+    const AlbefConfig config = AlbefConfig::from_json("{" + keys + "}", "test");
+    return std::pair(config.decoder_layers, config.two_picture_layers);
+  };
+  EXPECT_EQ(layers_of(""), std::pair(int64_t{6}, int64_t{18}));  // as released
+  EXPECT_EQ(layers_of(R"("bert_config": {"num_hidden_layers": 5, "fusion_layer": 2})"), std::pair(int64_t{3}, int64_t{8}));
+  EXPECT_EQ(layers_of(R"("decoder_layers": 4, "bert_config": {"num_hidden_layers": 5, "fusion_layer": 2})"), std::pair(int64_t{4}, int64_t{8}));
 }
 
 TEST(Albef, BertAndDeitAreWherePretrainingBegins) {

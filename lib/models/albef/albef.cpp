@@ -107,6 +107,8 @@ Tensor AlbefAligner::pair_logits(const BertContext& pictures, const Tensor& text
   return itm_head->forward(online_.text_encoder->fuse(text, mask, {pictures}, trace).select(1, 0));
 }
 
+std::vector<int64_t> AlbefAligner::looking_layers() const { return online_.text_encoder->looking_layers(); }
+
 Tensor AlbefAligner::match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) {
   return at::softmax(pair_logits(encode_image(pixels), encode_text(ids, mask), mask), 1).select(1, 1);
 }

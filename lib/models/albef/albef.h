@@ -11,9 +11,9 @@
 #include "vlm/models/albef/config.h"
 #include "vlm/models/layers/bert_lm.h"
 #include "vlm/models/answer_ranker.h"
+#include "vlm/models/attention_explainable.h"
 #include "vlm/models/layers/momentum_copy.h"
 #include "vlm/models/pair_classifier.h"
-#include "vlm/models/reranker.h"
 #include "vlm/models/trainable.h"
 
 namespace vlm {
@@ -81,7 +81,7 @@ class AlbefModel : public torch::nn::Module, public Model, public PictureModel, 
 };
 
 /// Compares and matches: the pre-training model (its text encoder has a vocabulary head), and the one for retrieval.
-class AlbefAligner : public AlbefModel, public DualEncoder, public Reranker {
+class AlbefAligner : public AlbefModel, public DualEncoder, public AttentionExplainable {
  public:
   explicit AlbefAligner(const AlbefConfig& config);
 
@@ -98,6 +98,11 @@ class AlbefAligner : public AlbefModel, public DualEncoder, public Reranker {
   Tensor match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask) override {
     return pair_logits(pictures, texts, mask);
   }
+  std::vector<int64_t> looking_layers() const override;
+  Tensor traced_match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask, AttentionTrace& trace) override {
+    return pair_logits(pictures, texts, mask, &trace);
+  }
+  std::string caption_rules() const override { return "albef"; }
   Tensor embed_images(const Tensor& pixels) override { return online_.project_image(encode_image(pixels)); }
   /// Ids that equal the padding are not looked at.
   Tensor embed_texts(const Tensor& ids) override { return online_.project_text(encode_text(ids, mask_of(ids))); }

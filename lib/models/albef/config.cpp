@@ -6,6 +6,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
+#include "vlm/models/check_keys.h"
 #include "vlm/models/hf_config.h"
 
 namespace vlm {
@@ -39,6 +40,13 @@ const Tensor& needed(const TensorMap& weights, const std::string& name, int64_t 
   if (it == weights.end()) fail("these are no weights of ALBEF: there is no ", name);
   if (it->second.dim() != dims) fail("these are no weights of ALBEF: ", name, " has the shape ", it->second.sizes());
   return it->second;
+}
+
+/// The decoder begins as the layers that fuse, and with two pictures each of these stands twice.
+void count_layers(AlbefConfig& c) {
+  const int64_t fusing = std::max<int64_t>(c.text.layers - c.text.fusion_layer, 1);
+  c.decoder_layers = fusing;
+  c.two_picture_layers = c.text.fusion_layer + 2 * fusing;
 }
 
 AlbefTask task_of(const TensorMap& weights, AlbefTask otherwise) {
@@ -120,6 +128,7 @@ AlbefConfig AlbefConfig::from_json(const std::string& json, const std::string& n
   c.text = albef_config::text_options(root.part("bert_config"));
   c.text.self_mask = self_mask;
   c.text.cross_mask = cross_mask;
+  albef_config::count_layers(c);
   c.decoder_layers = root.size("decoder_layers", c.decoder_layers);
   c.two_picture_layers = root.size("two_picture_layers", c.two_picture_layers);
   c.embed_dim = root.size("embed_dim", 256);
@@ -167,6 +176,16 @@ nlohmann::ordered_json AlbefConfig::to_json() const {
                         {"pad_token_id", pad}, {"hidden_act", "gelu"}, {"hidden_dropout_prob", text.hidden_dropout}, {"attention_probs_dropout_prob", text.attention_dropout},
                         {"initializer_range", text.init_std}, {"layer_norm_eps", text.eps}};
   return out;
+}
+
+void AlbefConfig::check_keys(const nlohmann::ordered_json& config) {
+  AlbefConfig all;
+  all.codebook_size = 1;
+  all.vision.init_std = 1;
+  all.independent_features = true;
+  const nlohmann::ordered_json own = all.to_json();
+  check_known_keys("an ALBEF", config, own, {"distill", "decoder_layers", "two_picture_layers"});
+  check_known_keys_under("bert_config", "an ALBEF", config, own);
 }
 
 AlbefConfig AlbefConfig::fitting(const TensorMap& weights) const {
@@ -218,6 +237,7 @@ AlbefConfig AlbefConfig::from_weights(const TensorMap& weights) {
   }
   const bool two = c.task == AlbefTask::nlvr || c.task == AlbefTask::text_assignment;
   c.text.layers = two ? c.text.fusion_layer + (layers - c.text.fusion_layer) / 2 : layers;
+  count_layers(c);
   const auto proj = weights.find("vision_proj.weight");
   if (proj != weights.end() && proj->second.dim() == 2) c.embed_dim = proj->second.size(0);
   return c.fitting(weights);

@@ -25,8 +25,8 @@ struct AlbefConfig {
   AlbefTask task = AlbefTask::pretrain;
   TimmOptions vision = {.image_height = 256, .image_width = 256};
   BertOptions text;                  ///< of the text encoder, fusion layers included
-  int64_t decoder_layers = 6;        ///< of the answer decoder
-  int64_t two_picture_layers = 18;   ///< of the text encoder that looks at two pictures
+  int64_t decoder_layers = 6;        ///< of the answer decoder; where nothing is said, as many as fuse
+  int64_t two_picture_layers = 18;   ///< of the text encoder that looks at two pictures; where nothing is said, each that fuses twice
   int64_t embed_dim = 256;           ///< width of the space in which pictures and texts are compared
   double temp = 0.07;                ///< initial temperature
   int64_t queue_size = 65536;        ///< columns of the queues; 0: there are none
@@ -42,6 +42,8 @@ struct AlbefConfig {
   /// Sizes as weights have them, heads being 64 wide.
   static AlbefConfig from_weights(const TensorMap& weights);
   nlohmann::ordered_json to_json() const;
+  /// Throws a usage error for a key, or a key of bert_config, that no folder of the family writes: for those that people write.
+  static void check_keys(const nlohmann::ordered_json& config);
 
   /// With what only weights tell: the task, whether there are momentum copies, queues and a codebook, and the layers of the task's
   /// own stacks. Names are those of a model of the task (names/albef_names.h).

@@ -85,8 +85,8 @@ BlipRetriever::BlipRetriever(const BlipConfig& config) : BlipModel(config, "retr
 
 Tensor BlipRetriever::encode_text(const Tensor& ids, const Tensor& mask) const { return text_encoder->forward(ids, additive_key_mask(mask)); }
 
-std::pair<Tensor, Tensor> BlipRetriever::match_states(const Tensor& image, const Tensor& ids, const Tensor& mask) const {
-  const Tensor states = text_encoder->forward(ids, additive_key_mask(mask), image);  // [B, L, D]
+std::pair<Tensor, Tensor> BlipRetriever::match_states(const Tensor& image, const Tensor& ids, const Tensor& mask, AttentionTrace* trace) const {
+  const Tensor states = text_encoder->forward(ids, additive_key_mask(mask), image, {}, trace);  // [B, L, D]
   return {itm_head->forward(states.select(1, 0)), states};
 }
 

@@ -7,8 +7,8 @@
 
 #include "vlm/io/tensor_map.h"
 #include "vlm/models/blip/vision.h"
+#include "vlm/models/attention_explainable.h"
 #include "vlm/models/layers/bert_lm.h"
-#include "vlm/models/reranker.h"
 #include "vlm/models/trainable.h"
 
 namespace vlm {
@@ -61,13 +61,13 @@ class BlipAnswerer : public BlipModel, public Answerer, public AnswerTrainable {
   std::shared_ptr<BertLanguageModel> text_decoder;
 };
 
-class BlipRetriever : public BlipModel, public DualEncoder, public Reranker {
+class BlipRetriever : public BlipModel, public DualEncoder, public AttentionExplainable {
  public:
   explicit BlipRetriever(const BlipConfig& config);
   /// Text states without a look at the picture, [B, L, D]; mask: [B, L] or undefined.
   Tensor encode_text(const Tensor& ids, const Tensor& mask) const;
   /// Logits of "no match" and "match", [B, 2], and the text states they come from.
-  std::pair<Tensor, Tensor> match_states(const Tensor& image, const Tensor& ids, const Tensor& mask) const;
+  std::pair<Tensor, Tensor> match_states(const Tensor& image, const Tensor& ids, const Tensor& mask, AttentionTrace* trace = nullptr) const;
   Tensor project_image(const Tensor& image) const { return normalize(vision_proj->forward(image.select(1, 0))); }
   Tensor project_text(const Tensor& states) const { return normalize(text_proj->forward(states.select(1, 0))); }
 
@@ -78,6 +78,10 @@ class BlipRetriever : public BlipModel, public DualEncoder, public Reranker {
   Tensor embed_matched(const Tensor& pictures) override { return project_image(pictures); }
   Tensor match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask) override {
     return match_states(pictures, texts, mask).first;
+  }
+  std::vector<int64_t> looking_layers() const override { return text_encoder->looking_layers(); }
+  Tensor traced_match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask, AttentionTrace& trace) override {
+    return match_states(pictures, texts, mask, &trace).first;
   }
   Tensor embed_images(const Tensor& pixels) override { return project_image(encode_image(pixels)); }
   /// Ids that equal the padding are not looked at.

@@ -158,6 +158,14 @@ BertModel::BertModel(const BertOptions& options) : options_(options) {
   init_transformer(*this, options.init_std);
 }
 
+std::vector<int64_t> BertModel::looking_layers() const {
+  std::vector<int64_t> out;
+  for (size_t i = 0; i < layers->layers().size(); ++i) {
+    if (layers->layers()[i]->crossattention) out.push_back(static_cast<int64_t>(i));
+  }
+  return out;
+}
+
 const Tensor& BertModel::word_embeddings() const { return embeddings_->word_embeddings->weight; }
 int64_t BertModel::positions() const { return embeddings_->position_embeddings->weight.size(0); }
 
@@ -197,10 +205,10 @@ Tensor BertModel::run(Tensor x, const Tensor& mask, const std::vector<BertContex
   return x;  // [B, L, D]
 }
 
-Tensor BertModel::forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder, const Tensor& encoder_mask) const {
+Tensor BertModel::forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder, const Tensor& encoder_mask, AttentionTrace* trace) const {
   std::vector<BertContext> contexts;
   if (encoder.defined()) contexts.emplace_back(encoder, encoder_mask);
-  return run(embed(ids), mask, contexts, 0, static_cast<int64_t>(layers->layers().size()));
+  return run(embed(ids), mask, contexts, 0, static_cast<int64_t>(layers->layers().size()), trace);
 }
 
 Tensor BertModel::encode_text(const Tensor& ids, const Tensor& mask) const {

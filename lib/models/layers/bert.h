@@ -125,7 +125,7 @@ class BertModel : public torch::nn::Module, public RecomputedBlocks {
   explicit BertModel(const BertOptions& options);
   /// The whole stack. ids: [B, L]; mask, added to self attention: [B or 1, 1, L or 1, L] or undefined; encoder: [B, Le, De] or
   /// undefined (no cross attention takes place then); encoder_mask likewise. Returns [B, L, D].
-  Tensor forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder = {}, const Tensor& encoder_mask = {}) const;
+  Tensor forward(const Tensor& ids, const Tensor& mask, const Tensor& encoder = {}, const Tensor& encoder_mask = {}, AttentionTrace* trace = nullptr) const;
 
   /// The layers below fusion_layer, which see text alone. ids, mask: [B, L], 0 in the mask for padding. Returns [B, L, D].
   Tensor encode_text(const Tensor& ids, const Tensor& mask) const;
@@ -149,6 +149,8 @@ class BertModel : public torch::nn::Module, public RecomputedBlocks {
   /// ids, mask: [R, n] (see DecoderState::step). Returns [R, n, D].
   Tensor step(const Tensor& ids, const Tensor& mask, BertCache& cache) const;
 
+  /// The numbers of the layers that have cross attention, rising.
+  std::vector<int64_t> looking_layers() const;
   const Tensor& word_embeddings() const;
   int64_t positions() const;
   const BertOptions& options() const { return options_; }

@@ -6,6 +6,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
+#include "vlm/models/check_keys.h"
 #include "vlm/models/hf_config.h"
 
 namespace vlm {
@@ -255,17 +256,11 @@ void MplugConfig::check_keys(const nlohmann::ordered_json& config) {
   all.task_known = true;
   all.skip_last_layer = false;
   all.prompt_ids = {0};
-  const auto check = [](const nlohmann::ordered_json& given, const nlohmann::ordered_json& written, std::vector<std::string> known) {
-    for (const auto& entry : written.items()) known.push_back(entry.key());
-    for (const auto& entry : given.items()) {
-      if (std::find(known.begin(), known.end(), entry.key()) == known.end()) fail_usage("an mPLUG has no option '", entry.key(), "'", did_you_mean(entry.key(), known));
-    }
-  };
   const nlohmann::ordered_json own = all.to_json();
   // What else stands in the released task configurations and changes nothing here.
-  check(config, own, {"batch_size", "warm_up", "use_checkpoint", "eos", "bos", "prompt", "mlm_probability", "clip_context_length", "clip_vocab_size",
-                      "clip_transformer_width", "clip_transformer_heads", "clip_transformer_layers"});
-  if (config.contains("bert_config") && config["bert_config"].is_object()) check(config["bert_config"], own["bert_config"], {"use_cache", "gradient_checkpointing"});
+  check_known_keys("an mPLUG", config, own, {"batch_size", "warm_up", "use_checkpoint", "eos", "bos", "prompt", "mlm_probability", "clip_context_length", "clip_vocab_size",
+                                             "clip_transformer_width", "clip_transformer_heads", "clip_transformer_layers"});
+  check_known_keys_under("bert_config", "an mPLUG", config, own, {"use_cache", "gradient_checkpointing"});
 }
 
 }  // namespace vlm

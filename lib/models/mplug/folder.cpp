@@ -6,6 +6,7 @@
 #include "vlm/core/error.h"
 #include "vlm/core/json.h"
 #include "vlm/io/atomic_file.h"
+#include "vlm/models/bert_config_file.h"
 
 namespace vlm {
 
@@ -39,12 +40,9 @@ bool is_mplug_folder(const fs::path& folder) {
 
 std::string read_mplug_config(const fs::path& folder) {
   auto json = Config::load(folder / "config.yaml").to_json();
+  read_named_bert_config(json, folder);
   if (json.contains("bert_config") && json["bert_config"].is_string()) {
-    // Training scripts name the file by its place in their repository.
-    const fs::path named = json["bert_config"].get<std::string>();
-    const fs::path file = fs::exists(folder / named.filename()) ? folder / named.filename() : folder / named;
-    if (!fs::exists(file)) fail((folder / "config.yaml").string(), ": bert_config is ", named.string(), ", which is not in the folder");
-    json["bert_config"] = mplug_folder::object_in(file);
+    fail((folder / "config.yaml").string(), ": bert_config is ", json["bert_config"].get<std::string>(), ", which is not in the folder");
   }
   if (const fs::path packaging = folder / "configuration.json"; !json.contains("task") && fs::exists(packaging)) {
     const auto described = mplug_folder::object_in(packaging);

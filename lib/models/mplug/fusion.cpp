@@ -35,7 +35,7 @@ Tensor mask_of(const Tensor& mask, const Tensor& states) {
 
 }  // namespace mplug_fusion
 
-MplugFusionEncoder::MplugFusionEncoder(const MplugConfig& config, bool with_words) : stride_(config.stride_layer) {
+MplugFusionEncoder::MplugFusionEncoder(const MplugConfig& config, bool with_words) : first_(config.first_fusion_layer()), stride_(config.stride_layer) {
   const BertOptions options = config.bert(config.hidden_layers, true);
   self_mask_ = options.self_mask;
   cross_mask_ = options.cross_mask;
@@ -47,7 +47,15 @@ MplugFusionEncoder::MplugFusionEncoder(const MplugConfig& config, bool with_word
   init_transformer(*this, config.initializer_range);
 }
 
-MplugFused MplugFusionEncoder::forward(Tensor text, const Tensor& text_mask, Tensor image, const Tensor& image_mask) const {
+std::vector<int64_t> MplugFusionEncoder::looking_layers() const {
+  std::vector<int64_t> out;
+  for (int64_t i = 0; i < static_cast<int64_t>(layers_->layers().size()); ++i) {
+    if (!connected(i)) out.push_back(first_ + i);
+  }
+  return out;
+}
+
+MplugFused MplugFusionEncoder::forward(Tensor text, const Tensor& text_mask, Tensor image, const Tensor& image_mask, AttentionTrace* trace) const {
   if (text.size(0) != image.size(0)) fail("fusion needs as many texts (", text.size(0), ") as pictures (", image.size(0), ")");
   const int64_t patches = image.size(1), length = text.size(1);
   const Tensor text_hidden = additive_key_mask(text_mask, self_mask_), image_hidden = additive_key_mask(image_mask, cross_mask_);
@@ -59,8 +67,10 @@ MplugFused MplugFusionEncoder::forward(Tensor text, const Tensor& text_mask, Ten
   for (size_t i = 0; i < layers_->layers().size(); ++i) {
     const auto& layer = layers_->layers()[i];
     if (!connected(static_cast<int64_t>(i))) {
-      text = run_block(*layer, [layer](const std::vector<Tensor>& in) { return layer->forward(in[0], in[1], in[2], in[3]); },
-                       {text, text_hidden, image, image_hidden});
+      Tensor* probabilities = trace && trace->layer == first_ + static_cast<int64_t>(i) ? &trace->probabilities : nullptr;
+      const auto look = [layer, probabilities](const std::vector<Tensor>& in) { return layer->forward(in[0], in[1], in[2], in[3], probabilities); };
+      const std::vector<Tensor> inputs = {text, text_hidden, image, image_hidden};
+      text = probabilities ? look(inputs) : run_block(*layer, look, inputs);
     } else {
       const Tensor both = run_block(*layer, [layer](const std::vector<Tensor>& in) { return layer->forward(in[0], in[1], {}, {}); },
                                     {at::cat({image, text}, 1), both_hidden});                      // [B, P + L, H]

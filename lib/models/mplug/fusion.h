@@ -25,14 +25,17 @@ class MplugFusionEncoder : public torch::nn::Module, public RecomputedBlocks {
   /// with_words: holds the table that the masked language model's head is tied to.
   explicit MplugFusionEncoder(const MplugConfig& config, bool with_words = false);
   /// text: [B, L, H], text_mask: [B, L]; image: [B, P, H], image_mask: [B, P]. 0 in a mask hides; undefined: nothing is hidden.
-  MplugFused forward(Tensor text, const Tensor& text_mask, Tensor image, const Tensor& image_mask = {}) const;
+  /// trace: of a layer of looking_layers().
+  MplugFused forward(Tensor text, const Tensor& text_mask, Tensor image, const Tensor& image_mask = {}, AttentionTrace* trace = nullptr) const;
   /// Whether the i-th layer that runs, from 0, is a connected one.
   bool connected(int64_t i) const { return i > 0 && i % stride_ == 0; }
+  /// The numbers of the layers whose text looks at the picture, rising: all but the connected ones.
+  std::vector<int64_t> looking_layers() const;
   /// [V, H]
   const Tensor& words() const { return words_; }
 
  private:
-  int64_t stride_;
+  int64_t first_, stride_;
   double self_mask_, cross_mask_;
   Tensor words_;
   std::shared_ptr<LayerList<BertLayer>> layers_;

@@ -7,9 +7,9 @@
 
 #include "vlm/io/tensor_map.h"
 #include "vlm/models/answer_ranker.h"
+#include "vlm/models/attention_explainable.h"
 #include "vlm/models/layers/momentum_copy.h"
 #include "vlm/models/mplug/networks.h"
-#include "vlm/models/reranker.h"
 #include "vlm/models/trainable.h"
 #include "vlm/models/video_model.h"
 
@@ -35,14 +35,14 @@ class MplugModel : public torch::nn::Module, public Model, public PictureModel, 
   /// pixels: [B, 3, S, S] or frames [B, N, 3, S, S]. Returns [B, (N) P, H].
   Tensor encode_image(const Tensor& pixels) const { return networks.encode_image(pixels); }
   /// Text states [B, L, H] beside picture states [B, P, H].
-  MplugFused fuse(const Tensor& image, const Tensor& text, const Tensor& text_mask) const {
-    return networks.fusion_encoder->forward(text, text_mask, image);
+  MplugFused fuse(const Tensor& image, const Tensor& text, const Tensor& text_mask, AttentionTrace* trace = nullptr) const {
+    return networks.fusion_encoder->forward(text, text_mask, image, {}, trace);
   }
   /// What a decoder looks at once a text has been read beside a picture: [B, P + L, H].
   BertContext read(const Tensor& image, const Tensor& ids, const Tensor& mask) const;
   /// Logits of "no match" and "match" of text states beside picture states, [B, 2].
-  Tensor pair_logits(const Tensor& image, const Tensor& text, const Tensor& text_mask) const {
-    return itm_head->forward(fuse(image, text, text_mask).text.select(1, 0));
+  Tensor pair_logits(const Tensor& image, const Tensor& text, const Tensor& text_mask, AttentionTrace* trace = nullptr) const {
+    return itm_head->forward(fuse(image, text, text_mask, trace).text.select(1, 0));
   }
   /// temp into 0.001 … 0.5, in place: pretraining does so before every step.
   void clamp_temperature();
@@ -101,7 +101,7 @@ class MplugAnswerer : public MplugCaptioner, public Answerer, public AnswerTrain
 
 /// Compares pictures and texts.
 template <class Base>
-class MplugPairs : public Base, public DualEncoder, public Reranker {
+class MplugPairs : public Base, public DualEncoder, public AttentionExplainable {
  public:
   Tensor match(const Tensor& pixels, const Tensor& ids, const Tensor& mask) override;
   Tensor match_pictures(const Tensor& pixels) override { return this->encode_image(pixels); }
@@ -109,6 +109,11 @@ class MplugPairs : public Base, public DualEncoder, public Reranker {
   /// States of several pictures' tokens are a video's.
   Tensor embed_matched(const Tensor& pictures) override;
   Tensor match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask) override { return this->pair_logits(pictures, texts, mask); }
+  std::vector<int64_t> looking_layers() const override { return this->networks.fusion_encoder->looking_layers(); }
+  Tensor traced_match_logits(const Tensor& pictures, const Tensor& texts, const Tensor& mask, AttentionTrace& trace) override {
+    return this->pair_logits(pictures, texts, mask, &trace);
+  }
+  std::string caption_rules() const override { return "mplug"; }
   Tensor embed_images(const Tensor& pixels) override;
   /// Ids that equal the padding are not looked at.
   Tensor embed_texts(const Tensor& ids) override;

@@ -5,6 +5,7 @@
 
 #include "vlm/core/error.h"
 #include "vlm/core/strings.h"
+#include "vlm/models/check_keys.h"
 #include "vlm/models/hf_config.h"
 
 namespace vlm {
@@ -265,25 +266,18 @@ OfaConfig OfaConfig::from_hf(const std::string& json, const std::string& name) {
 }
 
 void OfaConfig::check_keys(const nlohmann::ordered_json& config) {
-  std::vector<std::string> known;
   OfaConfig all;
   all.resnet_type = "custom";
   all.num_codes = all.num_bins = all.patch_image_size = 1;
   all.unk = -1;
-  const auto hf = all.to_hf(), fairseq = config.contains("arch") ? all.to_fairseq() : ofa_config::Json::object();
-  for (const auto* layout : {&hf, &fairseq}) {
-    for (const auto& [key, value] : layout->items()) known.push_back(key);
-  }
-  for (const char* key : {"size", "disable_entangle", "freeze_resnet", "sync_bn", "scale_resids", "adapter", "adapter_dim", "train_mue",
-                          "use_ofasys", "share_attn_bias", "use_image_feature", "use_gamma_feature"}) {
-    known.push_back(key);
-  }
+  std::vector<std::string> known = {"size", "disable_entangle", "freeze_resnet", "sync_bn", "scale_resids", "adapter", "adapter_dim", "train_mue",
+                                    "use_ofasys", "share_attn_bias", "use_image_feature", "use_gamma_feature"};
   for (const char* stack : {"encoder", "decoder"}) {
     for (const char* key : {"_prompt", "_prompt_type", "_prompt_length", "_prompt_projection", "_prompt_dim"}) known.push_back(concat(stack, key));
   }
-  for (const auto& [key, value] : config.items()) {
-    if (std::find(known.begin(), known.end(), key) == known.end()) fail_usage("an OFA model has no option '", key, "'", did_you_mean(key, known));
-  }
+  const auto fairseq = config.contains("arch") ? all.to_fairseq() : ofa_config::Json::object();
+  for (const auto& [key, value] : fairseq.items()) known.push_back(key);
+  check_known_keys("an OFA model", config, all.to_hf(), std::move(known));
 }
 
 OfaConfig OfaConfig::from_fairseq(const std::string& json, const std::string& name) {
