@@ -44,7 +44,9 @@ void run(const Options& options) {
   const CaptionFrequency counted = count_caption_frequency(open_all(options.data), how);
   const auto pictures = static_cast<int64_t>(counted.frequency.items);
   // A hundred, as where CIDEr is measured: a word that all of few pictures share weighs nothing.
-  if (pictures < 100) log_warning("only ", pictures, pictures == 1 ? " picture" : " pictures", ": rare and common words are hardly told apart");
+  if (pictures < 100) {
+    log_warning("only ", pictures, pictures == 1 ? " picture" : " pictures", ": rare and common words are hardly told apart");
+  }
   write_document_frequency(options.out, counted.frequency);
   if (options.data.json) {
     auto json = counted.to_json();

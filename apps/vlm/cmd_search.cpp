@@ -266,8 +266,8 @@ void add_search(CLI::App& app) {
   command->add_option("--queries", options->queries, "File with one text or picture's file a line");
   command->add_option("--top", options->top, "Pictures shown for each query")->capture_default_str()->check(at_least_one);
   command->add_option("--rerank", options->rerank,
-                      "Let the matching head (ALBEF, mPLUG, BLIP) look again at the first so many pictures for a text: they are in its order, and its logit stands "
-                      "beside the similarity as matching")
+                      "Let the matching head (ALBEF, mPLUG, BLIP) look again at the first so many pictures for a text: they are in its "
+                      "order, and its logit stands beside the similarity as matching")
       ->check(at_least_one);
   command->add_option("--probes,--nprobe", options->probes, "Clusters of an ivf index to look into (default: one in 32, at least 16)");
   command->add_option("--html", options->html, "Also write a page with the pictures found");

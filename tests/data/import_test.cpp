@@ -3,7 +3,7 @@
 #include <cstdlib>
 
 #include "data/picture_tree.h"
-#include "vlm/core/error.h"
+#include "error_of.h"
 #include "vlm/data/import_pictures.h"
 #include "vlm/data/import_pixels.h"
 #include "vlm/data/import_text.h"
@@ -61,12 +61,7 @@ ImportOptions options_for(PictureSource source, const fs::path& root, const fs::
 }
 
 std::string error_of(const ImportOptions& options) {
-  try {
-    import_pictures(options);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return testing::error_of([&] { import_pictures(options); });
 }
 
 }  // namespace import_test

@@ -1,5 +1,6 @@
 #include <gtest/gtest.h>
 
+#include "error_of.h"
 #include "vlm/core/error.h"
 #include "vlm/core/rng.h"
 #include "vlm/data/import_questions.h"
@@ -22,12 +23,7 @@ std::string name_of(const std::string& stem, const std::string& title) {
 }
 
 std::string message_of(const std::string& xml) {
-  try {
-    expand_xml_entities(xml);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return testing::error_of([&] { expand_xml_entities(xml); });
 }
 
 }  // namespace import_text_test

@@ -4,10 +4,9 @@
 #include <ATen/ops/full.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 
+#include "error_of.h"
 #include "temporary_folder.h"
-#include "vlm/core/error.h"
 #include "vlm/data/image_encode.h"
 #include "vlm/io/atomic_file.h"
 
@@ -20,14 +19,7 @@ void write_frame(const std::filesystem::path& file, uint8_t level) {
   write_file_atomically(file, encode_png(frame));
 }
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::error_of;
 
 }  // namespace video_folder_test
 

@@ -73,7 +73,7 @@ TEST(CaptionFrequency, CountsPicturesNotCaptionsAndComesBackFromItsFile) {
   const auto sources = caption_frequency_test::open(
       folder, {R"([{"image": "a.jpg", "caption": ["A dog, running.", "The dog!"]}, {"image": "b.jpg", "caption": "a cat"},
                    {"image": "a.jpg", "caption": "a dog"}, {"image": "c.jpg"}])",
-               R"([{"image": "a.jpg", "caption": "a \"dog\" (brown)"}])"});
+               R"list([{"image": "a.jpg", "caption": "a \"dog\" (brown)"}])list"});
   const auto counted = count_caption_frequency(sources);
   EXPECT_EQ(counted.frequency.items, 3) << "the second list's a.jpg is another picture";
   EXPECT_EQ(counted.captions, 5);

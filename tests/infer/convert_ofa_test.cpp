@@ -4,14 +4,15 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "error_of.h"
 #include "temporary_folder.h"
 #include "train/tiny_ofa.h"
-#include "vlm/core/error.h"
 #include "vlm/infer/convert.h"
 #include "vlm/infer/pipeline.h"
 #include "vlm/infer/save_model.h"
 #include "vlm/io/torch_checkpoint.h"
 #include "vlm/io/weights.h"
+#include "vlm/models/generator.h"
 #include "vlm/text/bpe.h"
 #include "vlm/text/ofa_tokenizer.h"
 
@@ -41,14 +42,7 @@ void expect_same_weights(const fs::path& a, const fs::path& b) {
   EXPECT_EQ(first.model->config(), second.model->config());
 }
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::error_of;
 
 }  // namespace convert_ofa_test
 

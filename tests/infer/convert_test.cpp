@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "error_of.h"
 #include "temporary_folder.h"
 #include "vlm/core/config.h"
 #include "vlm/core/error.h"
@@ -42,14 +43,7 @@ Tensor features(const LoadedModel& loaded) {
   return encoder.embed_images(at::rand({1, 3, 24, 24}).fill_(0.3)).detach();
 }
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::error_of;
 
 }  // namespace convert_test
 

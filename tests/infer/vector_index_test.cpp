@@ -11,8 +11,8 @@
 #include <filesystem>
 #include <set>
 
+#include "error_of.h"
 #include "temporary_folder.h"
-#include "vlm/core/error.h"
 #include "vlm/infer/faiss_file.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/blas_check.h"
@@ -58,21 +58,14 @@ std::string vectors_file(const std::filesystem::path& folder) {
   return "";
 }
 
-std::string refusal(const std::function<void()>& body) {
-  try {
-    body();
-    return "";
-  } catch (const Error& error) {
-    return error.what();
-  }
-}
+using testing::error_of;
 
 }  // namespace vector_index_test
 
 using vector_index_test::make;
 using vector_index_test::names_of;
 using vector_index_test::nearest_rows;
-using vector_index_test::refusal;
+using vector_index_test::error_of;
 using vector_index_test::rows_of;
 using vector_index_test::unit_rows;
 using vector_index_test::vectors_file;
@@ -154,7 +147,7 @@ TEST(VectorIndex, AVersionThatWasNotWrittenToItsEndDoesNotDisturbTheOneBefore) {
 TEST(VectorIndex, AnAnswerHoldsAtMostWhatIsThere) {
   const VectorIndex index = make(unit_rows(3, 4), IndexType::exact);
   EXPECT_EQ(index.search(unit_rows(1, 4, 2), 10)[0].size(), 3u);
-  EXPECT_NE(refusal([&] { index.search(unit_rows(1, 5), 1); }).find("vectors of 4 numbers"), std::string::npos);
+  EXPECT_NE(error_of([&] { index.search(unit_rows(1, 5), 1); }).find("vectors of 4 numbers"), std::string::npos);
   EXPECT_TRUE(VectorIndex(4).search(unit_rows(2, 4), 3)[1].empty());
 }
 
@@ -164,11 +157,11 @@ TEST(FaissFile, AnyCutOrLongerFileIsRefused) {
     const auto where = folder / index_type_name(type);
     make(unit_rows(40, 4), type).save(where);
     const std::string bytes = read_file(vectors_file(where));
-    EXPECT_EQ(refusal([&] { check_faiss_bytes(bytes); }), "");
+    EXPECT_EQ(error_of([&] { check_faiss_bytes(bytes); }), "");
     for (size_t length = 0; length < bytes.size(); ++length) {
-      ASSERT_NE(refusal([&] { check_faiss_bytes(std::string_view(bytes).substr(0, length)); }), "") << length;
+      ASSERT_NE(error_of([&] { check_faiss_bytes(std::string_view(bytes).substr(0, length)); }), "") << length;
     }
-    EXPECT_NE(refusal([&] { check_faiss_bytes(bytes + "x"); }), "");
+    EXPECT_NE(error_of([&] { check_faiss_bytes(bytes + "x"); }), "");
   }
 }
 
@@ -184,7 +177,7 @@ TEST(FaissFile, NoChangedByteLeadsBeyondTheFileOrTheVectors) {
       for (const char change : {'\xff', '\x80', '\x01'}) {
         std::string damaged = bytes;
         damaged[at] = static_cast<char>(damaged[at] ^ change);
-        if (!refusal([&] { check_faiss_bytes(damaged); }).empty()) {
+        if (!error_of([&] { check_faiss_bytes(damaged); }).empty()) {
           ++refused;
           continue;
         }
@@ -210,7 +203,7 @@ TEST(VectorIndex, AFolderThatDescribesSomethingElseIsRefusedWithTheReason) {
     EXPECT_NE(text.find(from), std::string::npos) << from;
     text.replace(text.find(from), from.size(), to);
     write_file_atomically(where / "index.json", text);
-    return refusal([&] { VectorIndex::open(where); });
+    return error_of([&] { VectorIndex::open(where); });
   };
   EXPECT_NE(with("vectors-1.faiss", "../../etc/passwd").find("not the name of a file of vectors"), std::string::npos);
   EXPECT_NE(with("\"picture 4\"", "\"picture 4\", \"one more\"").find("6 names"), std::string::npos);
@@ -219,7 +212,7 @@ TEST(VectorIndex, AFolderThatDescribesSomethingElseIsRefusedWithTheReason) {
   EXPECT_NE(with("\"version\": 1", "\"version\": 2").find("version 2"), std::string::npos);
   EXPECT_NE(with("\"names\"", "\"nomes\"").find("'names' is missing"), std::string::npos);
   EXPECT_NE(with("vlm index", "vlm onion").find("describes no index"), std::string::npos);
-  EXPECT_NE(refusal([&] { VectorIndex::open(folder / "nowhere"); }).find("make it with: vlm index"), std::string::npos);
+  EXPECT_NE(error_of([&] { VectorIndex::open(folder / "nowhere"); }).find("make it with: vlm index"), std::string::npos);
 }
 
 }  // namespace vlm

@@ -5,8 +5,8 @@
 #include <ATen/ops/zeros.h>
 #include <gtest/gtest.h>
 
+#include "error_of.h"
 #include "temporary_folder.h"
-#include "vlm/core/error.h"
 #include "vlm/io/atomic_file.h"
 
 namespace vlm {
@@ -38,14 +38,9 @@ TEST(Npy, AFileThatDeclaresMoreThanItHoldsIsRefusedBeforeAnythingIsAllocated) {
   const testing::TemporaryFolder folder;
   write_npy(folder / "a.npy", at::zeros({2, 3}));
   const std::string good = read_file(folder / "a.npy");
-  const auto reason = [&](std::string bytes) -> std::string {
+  const auto reason = [&](const std::string& bytes) {
     write_file_atomically(folder / "b.npy", bytes);
-    try {
-      read_npy(folder / "b.npy");
-      return "";
-    } catch (const Error& error) {
-      return error.what();
-    }
+    return testing::error_of([&] { read_npy(folder / "b.npy"); });
   };
   const auto changed = [&](const std::string& from, const std::string& to) {
     std::string bytes = good;

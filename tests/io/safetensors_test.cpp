@@ -9,6 +9,7 @@
 
 #include <fstream>
 
+#include "error_of.h"
 #include "temporary_folder.h"
 #include "vlm/core/error.h"
 #include "vlm/core/rng.h"
@@ -36,12 +37,7 @@ std::filesystem::path file_with(const testing::TemporaryFolder& folder, const st
 }
 
 std::string refusal(const std::filesystem::path& file) {
-  try {
-    read_safetensors(file);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return testing::error_of([&] { read_safetensors(file); });
 }
 
 }  // namespace safetensors_test

@@ -8,6 +8,7 @@
 #include <cstring>
 #include <nlohmann/json.hpp>
 
+#include "error_of.h"
 #include "io/zip_writer.h"
 #include "temporary_folder.h"
 #include "vlm/core/error.h"
@@ -36,12 +37,7 @@ TorchCheckpoint open(const testing::TemporaryFolder& folder, const std::string& 
 
 std::string refusal(const std::string& bytes) {
   const testing::TemporaryFolder folder;
-  try {
-    flatten(open(folder, bytes).root());
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return testing::error_of([&] { flatten(open(folder, bytes).root()); });
 }
 
 ::testing::AssertionResult mentions(const std::string& message, const std::string& part) {

@@ -4,9 +4,9 @@
 #include <ATen/ops/full.h>
 #include <gtest/gtest.h>
 
+#include "error_of.h"
 #include "io/zip_writer.h"
 #include "temporary_folder.h"
-#include "vlm/core/error.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/safetensors.h"
 
@@ -14,12 +14,7 @@ namespace vlm {
 namespace weights_test {
 
 std::string refusal(const std::filesystem::path& file) {
-  try {
-    read_weights(file);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return testing::error_of([&] { read_weights(file); });
 }
 
 bool mentions(const std::string& message, const std::string& part) { return message.find(part) != std::string::npos; }

@@ -8,9 +8,9 @@
 
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <set>
 
+#include "error_of.h"
 #include "temporary_folder.h"
 #include "tiny_albef.h"
 #include "vlm/core/error.h"
@@ -27,14 +27,7 @@ namespace albef_test {
 constexpr AlbefTask all_tasks[] = {AlbefTask::pretrain,   AlbefTask::retrieval, AlbefTask::vqa,
                                    AlbefTask::entailment, AlbefTask::nlvr,      AlbefTask::text_assignment};
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::error_of;
 
 bool mentions(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 

@@ -9,8 +9,8 @@
 
 #include <nlohmann/json.hpp>
 
+#include "error_of.h"
 #include "temporary_folder.h"
-#include "vlm/core/error.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/io/safetensors.h"
 #include "vlm/models/clip/names.h"
@@ -26,14 +26,7 @@ Config tiny(const std::string& more = "") {
 
 nlohmann::ordered_json preprocess() { return {{"size", 24}}; }
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::error_of;
 
 Tensor pictures() { return at::rand({2, 3, 24, 24}); }
 Tensor ids() { return at::randint(3, 40, {2, 9}, at::kLong); }

@@ -11,12 +11,11 @@
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <map>
 
+#include "error_of.h"
 #include "temporary_folder.h"
 #include "tiny_mplug.h"
-#include "vlm/core/error.h"
 #include "vlm/io/torch_writer.h"
 #include "vlm/models/mplug/classifier.h"
 #include "vlm/models/mplug/grounder.h"
@@ -27,14 +26,7 @@
 namespace vlm {
 namespace mplug_test {
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::error_of;
 
 void expect_same(const TensorMap& a, const TensorMap& b) {
   ASSERT_EQ(a.size(), b.size());

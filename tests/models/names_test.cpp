@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "error_of.h"
 #include "vlm/core/error.h"
 #include "vlm/models/architectures.h"
 #include "vlm/models/clip/names.h"
@@ -88,14 +89,7 @@ void expect_same(const TensorMap& got, const TensorMap& wanted) {
   }
 }
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::error_of;
 
 }  // namespace names_test
 

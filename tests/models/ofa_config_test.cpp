@@ -1,22 +1,14 @@
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <nlohmann/json.hpp>
 
-#include "vlm/core/error.h"
+#include "error_of.h"
 #include "vlm/models/ofa/config.h"
 
 namespace vlm {
 namespace ofa_config_test {
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::error_of;
 
 bool mentions(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 

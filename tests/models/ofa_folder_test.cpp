@@ -5,10 +5,10 @@
 
 #include <functional>
 
+#include "error_of.h"
 #include "io/zip_writer.h"
 #include "temporary_folder.h"
 #include "train/tiny_ofa.h"
-#include "vlm/core/error.h"
 #include "vlm/io/safetensors.h"
 #include "vlm/io/torch_writer.h"
 #include "vlm/models/names/layouts.h"
@@ -20,14 +20,7 @@ namespace ofa_folder_test {
 
 using nlohmann::ordered_json;
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::error_of;
 
 bool mentions(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 

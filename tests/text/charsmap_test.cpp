@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "error_of.h"
 #include "vlm/core/error.h"
 #include "vlm/text/sentencepiece_model.h"
 #include "vlm/text/sentencepiece_tokenizer.h"
@@ -38,12 +39,7 @@ struct Table {
 };
 
 std::string error_of(const std::string& bytes) {
-  try {
-    check_charsmap(bytes);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return testing::error_of([&] { check_charsmap(bytes); });
 }
 
 }  // namespace charsmap_test

@@ -2,10 +2,9 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <functional>
 #include <nlohmann/json.hpp>
 
-#include "vlm/core/error.h"
+#include "error_of.h"
 #include "vlm/io/atomic_file.h"
 #include "vlm/text/bpe.h"
 #include "vlm/text/sentencepiece_tokenizer.h"
@@ -37,14 +36,7 @@ std::vector<std::string> captions() {
   return out;
 }
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::error_of;
 
 }  // namespace sentencepiece_test
 

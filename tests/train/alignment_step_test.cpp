@@ -6,11 +6,10 @@
 #include <ATen/ops/randint.h>
 #include <gtest/gtest.h>
 
-#include <functional>
 #include <set>
 
+#include "error_of.h"
 #include "tiny_albef.h"
-#include "vlm/core/error.h"
 #include "vlm/losses/image_text_contrast.h"
 #include "vlm/train/task_step.h"
 #include "vlm/train/alignment_step.h"
@@ -20,14 +19,7 @@ namespace alignment_step_test {
 
 constexpr int64_t batch_size = 3;
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::error_of;
 
 AlignmentBatch batch(bool masked = true) {
   AlignmentBatch b;

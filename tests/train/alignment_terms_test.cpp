@@ -12,6 +12,7 @@
 
 #include <numeric>
 
+#include "error_of.h"
 #include "thread_communicator.h"
 #include "vlm/core/error.h"
 #include "vlm/text/word_noise.h"
@@ -80,12 +81,7 @@ Outcome over_ranks(const std::vector<int64_t>& rows, const std::string& yaml) {
 }
 
 std::string refusal(const std::string& yaml, const std::set<std::string>& provided = {"image", "text"}) {
-  try {
-    AlignmentTerms(Config::parse(yaml, "terms"), provided, "a clip model with the objective 'clip'");
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return testing::error_of([&] { AlignmentTerms(Config::parse(yaml, "terms"), provided, "a clip model with the objective 'clip'"); });
 }
 
 TEST(AlignmentTerms, HaveTheLossAndGradientsOfOneProcessOverAnyNumberOfRanks) {

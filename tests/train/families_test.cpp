@@ -4,6 +4,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "error_of.h"
 #include "temporary_folder.h"
 #include "tiny_models.h"
 #include "vlm/core/error.h"
@@ -187,12 +188,7 @@ TEST_F(Families, LossesThatAModelHasNoPartsForAreRefused) {
   const auto refused = [&](const std::vector<std::string>& overrides) {
     std::vector<std::string> all = {tokenizer};
     all.insert(all.end(), overrides.begin(), overrides.end());
-    try {
-      run_training(recipe("refused", families_test::albef, all));
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-    return std::string();
+    return testing::error_of([&] { run_training(recipe("refused", families_test::albef, all)); });
   };
   EXPECT_NE(refused({"objective={name: codis}", "model.config.codebook_size=0"}).find("codebook"), std::string::npos);
   EXPECT_NE(refused({"objective={name: albef}", "model.config.queue_sise=4"}).find("did you mean 'queue_size'"), std::string::npos);

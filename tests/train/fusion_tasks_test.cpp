@@ -14,10 +14,10 @@
 #include <array>
 #include <cmath>
 
+#include "error_of.h"
 #include "temporary_folder.h"
 #include "tiny_albef.h"
 #include "tiny_mplug.h"
-#include "vlm/core/error.h"
 #include "vlm/eval/caption_reward.h"
 #include "vlm/infer/mplug_search.h"
 #include "vlm/losses/language_modeling.h"
@@ -51,12 +51,7 @@ Lesson lesson(Model& model, const std::string& name, const std::string& options)
 
 /// Why an objective cannot be made.
 std::string refusal(Model& model, const std::string& name, const std::string& options = "{}") {
-  try {
-    lesson(model, name, options);
-    return "";
-  } catch (const Error& error) {
-    return error.what();
-  }
+  return testing::error_of([&] { lesson(model, name, options); });
 }
 
 double value(const std::vector<LossTerm>& terms) {

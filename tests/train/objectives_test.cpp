@@ -13,6 +13,7 @@
 #include <cmath>
 #include <map>
 
+#include "error_of.h"
 #include "temporary_folder.h"
 #include "thread_communicator.h"
 #include "tiny_models.h"
@@ -356,12 +357,7 @@ TEST(TaughtAnswers, ThatAreMissingOrWeighNothingSensibleAreNamedWithTheirSample)
   Sample sample;
   sample.key = "q17";
   const auto message = [&] {
-    try {
-      taught_answers(sample, false, 1);
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-    return std::string();
+    return testing::error_of([&] { taught_answers(sample, false, 1); });
   };
   EXPECT_NE(message().find("q17"), std::string::npos);
   sample.answers = {"a", "b"};

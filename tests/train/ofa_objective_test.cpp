@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 
+#include "error_of.h"
 #include "thread_communicator.h"
 #include "tiny_ofa.h"
 #include "vlm/train/optimizer.h"
@@ -24,12 +25,7 @@ std::unique_ptr<Objective> make(Model& model, const std::string& yaml, const std
 }
 
 std::string refusal(Model& model, const std::string& yaml) {
-  try {
-    make(model, yaml);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return testing::error_of([&] { make(model, yaml); });
 }
 
 Tensor sum_of(const std::vector<LossTerm>& terms) {

@@ -15,6 +15,7 @@
 #include <functional>
 #include <limits>
 
+#include "error_of.h"
 #include "vlm/core/error.h"
 #include "vlm/train/gradients.h"
 
@@ -52,14 +53,7 @@ void follow(const OptimizerOptions& options, double decay, const std::function<d
   }
 }
 
-std::string refusal(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
-}
+using testing::error_of;
 
 }  // namespace optimizer_test
 
@@ -224,7 +218,7 @@ TEST(Optimizer, OptimizersOfWholeTensorsRefuseStretches) {
   for (const auto& name : optimizer_test::whole) {
     Tensor w = leaf(at::ones({4}));
     EXPECT_FALSE(make_optimizer({{.name = "w", .parameter = w}}, optimizer_test::options(name))->elementwise());
-    const auto message = optimizer_test::refusal([&] {
+    const auto message = optimizer_test::error_of([&] {
       make_optimizer({{.name = "w", .parameter = w, .begin = 0, .end = 2}}, optimizer_test::options(name));
     });
     EXPECT_NE(message.find("needs whole tensors"), std::string::npos) << name << ": " << message;
@@ -291,7 +285,7 @@ TEST(Optimizer, LowPrecisionParametersHaveFloat32State) {
 TEST(Optimizer, WhatMakesNoSenseIsNamed) {
   Tensor w = leaf(at::ones({4, 2}));
   const auto message = [&](OptimizedParameter parameter, const OptimizerOptions& options) {
-    return optimizer_test::refusal([&] { make_optimizer({std::move(parameter)}, options); });
+    return optimizer_test::error_of([&] { make_optimizer({std::move(parameter)}, options); });
   };
   EXPECT_NE(message({.name = "w", .parameter = w}, {.name = "lambb"}).find("did you mean 'lamb'"), std::string::npos);
   EXPECT_NE(message({.name = "w", .parameter = w}, {.beta2 = 1}).find("beta2"), std::string::npos);

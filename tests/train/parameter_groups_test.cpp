@@ -5,6 +5,7 @@
 
 #include <numeric>
 
+#include "error_of.h"
 #include "vlm/core/error.h"
 #include "vlm/train/zero1.h"
 
@@ -90,12 +91,7 @@ TEST(ParameterGroups, OtherNamesOfTowersAreKnown) {
 
 TEST(ParameterGroups, WhatMakesNoSenseIsNamed) {
   const auto message = [](const ParameterGroupOptions& options) {
-    try {
-      parameter_groups(named({"visual.proj"}), options);
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-    return std::string();
+    return testing::error_of([&] { parameter_groups(named({"visual.proj"}), options); });
   };
   EXPECT_NE(message({.decay_style = "dim"}).find("did you mean 'dims'"), std::string::npos);
   EXPECT_NE(message({.no_decay = {"visual.porj"}}).find("did you mean 'visual.proj'"), std::string::npos);

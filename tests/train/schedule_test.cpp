@@ -3,21 +3,15 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
-#include <functional>
 
-#include "vlm/core/error.h"
+#include "error_of.h"
 
 namespace vlm {
 
 namespace schedule_test {
 
 std::string refusal(const ScheduleOptions& options) {
-  try {
-    learning_rate(options, 1.0, 0, 10, 0);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "";
+  return testing::error_of([&] { learning_rate(options, 1.0, 0, 10, 0); });
 }
 
 }  // namespace schedule_test

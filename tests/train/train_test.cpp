@@ -5,6 +5,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
+#include "error_of.h"
 #include "temporary_folder.h"
 #include "vlm/core/error.h"
 #include "vlm/core/log.h"
@@ -212,12 +213,7 @@ TEST_F(TinyRun, AChangedPlanIsNotResumedInSilence) {
 
 TEST_F(TinyRun, WhatARecipeLacksIsNamed) {
   const auto message = [&](const std::vector<std::string>& overrides) {
-    try {
-      run_training(recipe("lacking", overrides));
-    } catch (const Error& error) {
-      return std::string(error.what());
-    }
-    return std::string();
+    return testing::error_of([&] { run_training(recipe("lacking", overrides)); });
   };
   EXPECT_NE(message({"model.tokenizer=''"}).find("model.tokenizer is missing"), std::string::npos);
   EXPECT_NE(message({"data.train.path=''"}).find("data.train.path is missing"), std::string::npos);
