@@ -63,6 +63,19 @@ class DualEncoder {
   virtual int64_t context_length() const = 0;
 };
 
+/// Features that a modality has for itself beside those it shares: one more linear layer on what a tower pools, before the tower's
+/// own projection (arXiv 2303.05952, section 4.1). One pass of a tower gives both.
+class IndependentFeatures {
+ public:
+  virtual ~IndependentFeatures() = default;
+  /// False: this model was made without the layers (configuration: independent_features), and the rest throws.
+  virtual bool has_independent_features() const = 0;
+  /// pixels: [B, 3, H, W]. Returns what embed_images() does, and the picture's own features: both [B, E], unit length.
+  virtual std::pair<Tensor, Tensor> embed_images_with_own(const Tensor& pixels) = 0;
+  /// ids: [B, L]. Returns what embed_texts() does, and the text's own features.
+  virtual std::pair<Tensor, Tensor> embed_texts_with_own(const Tensor& ids) = 0;
+};
+
 /// The interface, or an Error such as "this clip model cannot caption: it has no text decoder".
 template <class Interface>
 Interface& require(Model& model, const std::string& task, const std::string& reason) {

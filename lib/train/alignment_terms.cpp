@@ -3,6 +3,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/stack.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "vlm/losses/latent_structure.h"
@@ -144,8 +145,10 @@ AlignmentTerms::AlignmentTerms(const Config& terms, const std::set<std::string>&
       if (!provided.count(feature)) missing.push_back(feature);
     }
     if (!missing.empty()) {
+      const bool own = std::any_of(missing.begin(), missing.end(), [](const std::string& feature) { return feature.find("_ind") != std::string::npos; });
       fail_usage("the term '", name, "' needs ", join(missing, ", "), ", which ", giver, " does not give; there are: ",
-                 join({provided.begin(), provided.end()}, ", "));
+                 join({provided.begin(), provided.end()}, ", "),
+                 own ? ". Features of a modality's own come with model.config.independent_features: true (families clip and albef)" : "");
     }
     // A number stands for {weight: number}.
     const Config options = value.is_object() ? terms.section(name) : Config::parse(concat("weight: ", value.dump()), "terms." + name);

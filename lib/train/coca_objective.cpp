@@ -1,7 +1,6 @@
 #include "vlm/train/coca_objective.h"
 
 #include <ATen/TensorOperators.h>
-#include <algorithm>
 
 #include "vlm/losses/coca.h"
 #include "vlm/train/contrast_over_ranks.h"
@@ -9,20 +8,13 @@
 namespace vlm {
 
 CocaObjective::CocaObjective(const ObjectiveContext& context, const CocaObjectiveOptions& options)
-    : encoder_(require<DualEncoder>(context.model, "be trained with the objective 'coca'", "it has no two towers")),
+    : TwoTowerObjective(context, "coca", TwoTowerOptions{options}),
       writer_(require<PairCaptionTrainable>(context.model, "be trained with the objective 'coca'", "its text tower feeds no decoder")),
-      tokenizer_(context.tokenizer),
-      communicator_(context.communicator),
       options_(options) {
   const int64_t pad = writer_.generation_tokens().pad;
   if (tokenizer_ && tokenizer_->specials().pad != pad) {
     fail_usage("the tokenizer pads with ", tokenizer_->specials().pad, ", the model takes ", pad, " for padding; set model.config.text_cfg.pad_id");
   }
-}
-
-void CocaObjective::tokenize(const std::string& text, int64_t* ids) const {
-  const auto padded = tokenizer_->encode_padded(text, text_length());
-  std::copy(padded.begin(), padded.end(), ids);
 }
 
 std::vector<LossTerm> CocaObjective::losses(const Batch& batch) {
@@ -37,11 +29,8 @@ std::vector<LossTerm> CocaObjective::losses(const Batch& batch) {
   const int64_t pad = writer_.generation_tokens().pad;
   const Tensor caption = caption_loss(out.logits, out.labels, pad) * options_.caption_weight;
   terms.push_back({"caption", caption, static_cast<double>(out.labels.ne(pad).sum().item<int64_t>())});
+  add_terms(batch, {{"image", out.image}, {"text", out.text}}, terms);
   return terms;
-}
-
-std::vector<std::pair<std::string, double>> CocaObjective::metrics() const {
-  return {{"logit_scale", encoder_.logit_scale().item<double>()}};
 }
 
 std::unique_ptr<Objective> make_coca_objective(const ObjectiveContext& context, const Config& options) {

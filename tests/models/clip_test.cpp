@@ -7,6 +7,7 @@
 #include <ATen/ops/randint.h>
 #include <gtest/gtest.h>
 
+#include <functional>
 #include <nlohmann/json.hpp>
 
 #include "error_of.h"
@@ -55,6 +56,56 @@ TEST(ClipModel, FoldersOfBothLayoutsRoundTripToTheSameFeatures) {
     EXPECT_TRUE(at::allclose(again.embed_texts(ids), encoder.embed_texts(ids), 0, 1e-6)) << layout;
     EXPECT_EQ(again.logit_scale().item<float>(), encoder.logit_scale().item<float>());
   }
+}
+
+TEST(ClipModel, IndependentFeaturesLookAtWhatATowerPoolsAndOutliveAFolder) {
+  const testing::TemporaryFolder folder;
+  const Tensor pixels = clip_test::pictures(), ids = clip_test::ids();
+  for (const char* custom_text : {"false", "true"}) {
+    const auto model = make_model("clip", clip_test::tiny(concat("independent_features: true\ncustom_text: ", custom_text, "\n")), 3);
+    const auto plain = weights_of(*make_model("clip", clip_test::tiny(concat("custom_text: ", custom_text, "\n")), 3));
+    const auto weights = weights_of(*model);
+    EXPECT_EQ(weights.size(), plain.size() + 4);
+    for (const auto& [name, tensor] : plain) EXPECT_TRUE(at::equal(weights.at(name), tensor)) << name;
+    save_open_clip_folder(folder / custom_text, *model, clip_test::preprocess());
+    const LoadedModel loaded = load_model(folder / custom_text);
+    EXPECT_EQ(loaded.model->config().at("independent_features"), true);
+    for (const auto& [name, tensor] : weights_of(*loaded.model)) EXPECT_TRUE(at::equal(tensor, weights.at(name))) << name;
+    EXPECT_NE(clip_test::error_of([&] { save_hf_folder(folder / "hf", *model, {}); }).find("open_clip's layout"), std::string::npos);
+
+    // A second layer with the weights of the tower's own projection gives the shared feature: it looks at the same.
+    auto& encoder = require<DualEncoder>(*model, "embed", "");
+    auto& own = require<IndependentFeatures>(*model, "embed", "");
+    ASSERT_TRUE(own.has_independent_features());
+    const auto image = own.embed_images_with_own(pixels), text = own.embed_texts_with_own(ids);
+    EXPECT_TRUE(at::equal(image.first, encoder.embed_images(pixels)));
+    EXPECT_TRUE(at::equal(text.first, encoder.embed_texts(ids)));
+    EXPECT_FALSE(at::allclose(image.second, image.first, 0, 1e-2));
+    EXPECT_FALSE(at::allclose(text.second, text.first, 0, 1e-2));
+    auto& clip = dynamic_cast<ClipModel&>(*model);
+    const at::NoGradGuard no_grad;
+    clip.vision_proj_ind->bias.zero_();
+    clip.vision_proj_ind->weight.copy_(weights.at("visual.proj").t());
+    clip.text_proj_ind->bias.zero_();
+    clip.text_proj_ind->weight.copy_(clip.text().text_projection.t());
+    EXPECT_TRUE(at::allclose(own.embed_images_with_own(pixels).second, image.first, 0, 1e-5));
+    EXPECT_TRUE(at::allclose(own.embed_texts_with_own(ids).second, text.first, 0, 1e-5));
+  }
+}
+
+TEST(ClipModel, AResnetGivesIndependentFeaturesToo) {
+  const auto model = make_model("clip", Config::parse("embed_dim: 16\nindependent_features: true\n"
+                                                      "vision_cfg: {image_size: 32, layers: [1, 1, 1, 1], width: 4, head_width: 32}\n"
+                                                      "text_cfg: {context_length: 9, vocab_size: 40, width: 16, heads: 2, layers: 1}\n", "x"), 3);
+  auto& own = require<IndependentFeatures>(*model, "embed", "");
+  const Tensor pixels = at::rand({2, 3, 32, 32});
+  const auto image = own.embed_images_with_own(pixels);
+  EXPECT_TRUE(at::equal(image.first, require<DualEncoder>(*model, "embed", "").embed_images(pixels)));
+  EXPECT_EQ(image.second.sizes(), image.first.sizes());
+  const auto& tower = *dynamic_cast<ClipModel&>(*model).visual;
+  const VisionOutput out = tower.forward(pixels);
+  EXPECT_EQ(out.pooled.size(1), tower.pooled_width());
+  EXPECT_EQ(tower.pooled_width(), 128);
 }
 
 TEST(ClipModel, AModelThatHfWouldReadOtherwiseIsNotWrittenInItsLayout) {
@@ -118,6 +169,19 @@ TEST(ClipModel, ConfigurationsThatCannotBeBuiltSayWhichKeyIsToBlame) {
   EXPECT_NE(with_vision("timm_model_name: convnext_base").find("timm_model_name = 'convnext_base' is not supported"), std::string::npos);
   EXPECT_NE(with_vision("pool_type: middle").find("pool_type"), std::string::npos);
   EXPECT_NE(with_vision("head_width: 7").find("heads"), std::string::npos);
+  // Towers that do not project one pooled vector have no place for a second projection.
+  ClipConfig siglip;
+  siglip.embed_dim = siglip.vision_cfg.siglip.width = siglip.vision_cfg.siglip.mlp_width = 16;
+  siglip.vision_cfg.siglip.layers = siglip.text_cfg.layers = 1;
+  siglip.vision_cfg.siglip.heads = 2;
+  siglip.text_cfg.width = siglip.text_cfg.vocab_size = 64;
+  siglip.vision_cfg.siglip_tower = siglip.independent_features = true;
+  EXPECT_NE(clip_test::error_of([&] { ClipModel{siglip}; }).find("SigLIP's image tower has no projection"), std::string::npos);
+  EXPECT_NE(clip_test::error_of([] {
+              make_model("clip", Config::parse("{independent_features: true, embed_dim: 64, vision_cfg: {width: 64, layers: 1}, "
+                                               "text_cfg: {width: 64, heads: 1, layers: 1, proj_type: none}}", "x"), 1);
+            }).find("proj_type"), std::string::npos);
+  EXPECT_FALSE(require<IndependentFeatures>(*make_model("clip", clip_test::tiny(), 1), "", "").has_independent_features());
 }
 
 TEST(ClipModel, WrongInputsAreNamedByTheirShape) {

@@ -169,6 +169,19 @@ TEST_F(Families, TclTrainsAndResumesWithItsQueuesAndSecondViews) {
                      {"model.tokenizer=" + (*folder_ / "tokenizer.model").string(), "objective={name: tcl, options: {terms: {separation: 0.5, brownian_bridge: 1}}}"});
 }
 
+TEST_F(Families, AClipWithFeaturesOfEachModalitysOwnTrainsAndResumes) {
+  trains_and_resumes("separation", R"(
+model:
+  family: clip
+  config:
+    embed_dim: 16
+    independent_features: true
+    vision_cfg: {image_size: 32, patch_size: 16, width: 16, layers: 1, head_width: 8}
+    text_cfg: {context_length: 12, vocab_size: 60, width: 16, heads: 2, layers: 1}
+objective: {name: clip, options: {grad_cache: 8, terms: {separation: 1}}}
+)", {"model.tokenizer=" + (*folder_ / "tokenizer.model").string()});
+}
+
 TEST_F(Families, CodisTrainsAndResumes) {
   trains_and_resumes("codis", families_test::albef, {"model.tokenizer=" + (*folder_ / "tokenizer.model").string(), "objective={name: codis}"});
 }

@@ -82,6 +82,29 @@ TEST(ModelSetup, ACaptionerBeginsWithBothTowersOfAClip) {
   }
 }
 
+TEST(ModelSetup, LayersForIndependentFeaturesAreNewOnlyWhereTheRecipeSaysSo) {
+  const testing::TemporaryFolder folder;
+  const auto published = make_model("clip", Config::parse(model_setup_test::clip, "test"), 3);
+  save_open_clip_folder(folder.path(), *published, nlohmann::ordered_json::object());
+  const std::vector<std::string> words = {"a cat", "the dog", "red ball", "blue sofa", "two big cats", "a small green dog"};
+  write_file_atomically(folder / "tokenizer.model", train_sentencepiece(words, {.vocab_size = 40}));
+  Recipe recipe;
+  recipe.model.init = folder.path().string();
+  recipe.model.config = Config::parse("{independent_features: true}", "test");
+  try {
+    set_up_model(recipe, at::kCPU);
+    FAIL() << "weights that the CLIP lacks were made up";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("vision_proj_ind.weight"), std::string::npos) << error.what();
+  }
+  recipe.model.family = "clip";
+  recipe.model.config = Config::parse(std::string(model_setup_test::clip) + "independent_features: true\n", "test");
+  recipe.model.init_new = {"vision_proj_ind.*", "text_proj_ind.*"};
+  const ModelSetup setup = set_up_model(recipe, at::kCPU);
+  EXPECT_TRUE(at::equal(weight(*setup.model, "visual.proj"), weight(*published, "visual.proj")));
+  EXPECT_EQ(weight(*setup.model, "text_proj_ind.weight").size(0), 16);
+}
+
 TEST(ModelSetup, APretrainedFusionModelBecomesThatOfATask) {
   const testing::TemporaryFolder folder;
   testing::write_tiny_albef(folder / "albef", AlbefTask::pretrain);

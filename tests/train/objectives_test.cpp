@@ -12,11 +12,13 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 
 #include "error_of.h"
 #include "temporary_folder.h"
 #include "thread_communicator.h"
 #include "tiny_models.h"
+#include "vlm/losses/latent_structure.h"
 #include "vlm/models/trainable.h"
 #include "vlm/text/sentencepiece_trainer.h"
 #include "vlm/train/vqa_objective.h"
@@ -29,6 +31,12 @@ embed_dim: 16
 vision_cfg: {image_size: 16, patch_size: 8, width: 16, layers: 1, head_width: 8}
 text_cfg: {context_length: 8, vocab_size: 40, width: 16, heads: 2, layers: 1, pool_type: eos, eos_id: 2}
 )";
+
+/// The same with a projection of its own on each.
+std::string separating_towers() { return std::string(tiny_towers) + "independent_features: true\n"; }
+
+/// An augmented view that is the first one again.
+constexpr const char* same_view = "second_view: {crop: 1, flip: 0, delete_words: 0, swap_words: 0}";
 
 const std::vector<std::string>& words() {
   static const std::vector<std::string> out = {"a red cat", "a big dog", "the blue ball", "a cat on the sofa", "a red ball", "two green dogs"};
@@ -165,7 +173,10 @@ TEST(Objectives, OfPairsGiveOneProcessLossAndGradientOverAnyNumberOfRanks) {
                {"clip", "clip", objectives_test::tiny_towers, "{contrastive_weight: 0, terms: {supervised_contrast: {temperature: 0.3}}}"},
                {"siglip", "siglip", objectives_test::tiny_towers, "{chunk_rows: 2}"},
                {"siglip", "siglip", objectives_test::tiny_towers, "{exchange: gather}"},
-               {"coca", "coca", testing::tiny_coca, "{block_rows: 2}"}};
+               {"siglip", "siglip", objectives_test::tiny_towers, "{terms: {decoupled: 1, cyclic_consistency: 0.25}}"},
+               {"coca", "coca", testing::tiny_coca, "{block_rows: 2}"},
+               {"coca", "coca", testing::tiny_coca, "{terms: {hard_negative: 1, supervised_contrast: {temperature: 0.3}}}"},
+               {"clip", "clip", separating_towers(), "{terms: {separation: 1}, " + std::string(objectives_test::same_view) + "}"}};
   for (const auto& c : cases) {
     const auto whole = objectives_test::step(c.name, c.family, c.config, c.options, {6}, 16);
     for (const auto& rows : std::vector<std::vector<int64_t>>{{3, 3}, {2, 2, 2}, {1, 3, 2}}) {
@@ -199,8 +210,64 @@ TEST(ClipObjective, TermsOnAugmentedFeaturesAreDrawnFromTheStreamOfTheStepAndLea
 TEST(ClipObjective, SaysWhichTermsAModelCannotHaveAndThatNothingIsLearnt) {
   const auto communicator = make_single_communicator();
   const auto model = make("clip", objectives_test::tiny_towers);
-  EXPECT_THROW(objectives().get("clip")({*model, objectives_test::pieces(), *communicator}, options("{terms: {separation: 1}}")), Error);
+  try {
+    objectives().get("clip")({*model, objectives_test::pieces(), *communicator}, options("{terms: {separation: 1}}"));
+    FAIL() << "features that the model does not have were made up";
+  } catch (const Error& error) {
+    EXPECT_NE(std::string(error.what()).find("model.config.independent_features: true"), std::string::npos) << error.what();
+  }
   EXPECT_THROW(objectives().get("clip")({*model, objectives_test::pieces(), *communicator}, options("{contrastive_weight: 0}")), Error);
+}
+
+TEST(ClipObjective, SeparatesWhatAModalityHasForItselfIfTheModelCan) {
+  const auto communicator = make_single_communicator();
+  const auto model = make("clip", separating_towers());
+  auto& own = dynamic_cast<IndependentFeatures&>(*model);
+  const auto objective = objectives().get("clip")({*model, objectives_test::pieces(), *communicator},
+                                                  options(concat("{terms: {separation: {weight: 0.5, uniformity_t: 1}}, ", objectives_test::same_view, "}")));
+  const Batch batch = batch_of(*objective, 0, 4, 16);
+  const auto terms = objective->losses(batch);
+  ASSERT_EQ(terms.size(), 2u);
+  EXPECT_EQ(terms[1].name, "separation");
+  const auto image = own.embed_images_with_own(batch.images), text = own.embed_texts_with_own(batch.ids);
+  const Tensor temperature = 1 / dynamic_cast<DualEncoder&>(*model).logit_scale();
+  const Tensor expected = feature_separation(image.first, text.first, image.second, text.second, image.second, text.second, temperature, 1).loss();
+  EXPECT_NEAR(terms[1].value.item<double>(), 0.5 * expected.item<double>(), 1e-5);
+
+  // Of the augmented view, which is drawn, come the own features only.
+  const auto augmented = objectives().get("clip")({*model, objectives_test::pieces(), *communicator}, options("{terms: {separation: 0.5}}"));
+  EXPECT_NE(augmented->losses(batch).at(1).value.item<double>(), terms[1].value.item<double>());
+
+  const auto [before, after] = objectives_test::learn(*model, *objective, batch, 30, 0.02);
+  EXPECT_LT(after, before - 0.1);
+  for (auto& term : objective->losses(batch)) {
+    if (term.name == "separation") term.value.backward();
+  }
+  std::set<std::string> reached;
+  for (const auto& [name, parameter] : model->trainable()) {
+    if (parameter.grad().defined() && parameter.grad().abs().sum().item<double>() > 0) reached.insert(name);
+  }
+  for (const char* name : {"vision_proj_ind.weight", "text_proj_ind.weight", "visual.proj", "text_projection"}) EXPECT_TRUE(reached.count(name)) << name;
+}
+
+TEST(Objectives, TermsOfSiglipAndCocaAreThoseOfTheirFeatures) {
+  const auto communicator = make_single_communicator();
+  const std::string yaml = concat("{terms: {geometric_consistency: 0.25, brownian_bridge: 2}, ", objectives_test::same_view, "}");
+  for (const std::string name : {"siglip", "coca"}) {
+    const auto model = make(name, name == "coca" ? testing::tiny_coca : objectives_test::tiny_towers);
+    const auto objective = objectives().get(name)({*model, objectives_test::pieces(), *communicator}, options(yaml));
+    const auto plain = objectives().get(name)({*model, objectives_test::pieces(), *communicator}, options("{}"));
+    const Batch batch = batch_of(*objective, 0, 4, 16);
+    std::map<std::string, double> values;
+    for (const auto& term : objective->losses(batch)) values[term.name] = term.value.item<double>();
+    for (const auto& term : plain->losses(batch)) EXPECT_NEAR(values.at(term.name), term.value.item<double>(), 1e-6) << name << ": " << term.name;
+    EXPECT_EQ(values.size(), plain->losses(batch).size() + 2) << name;
+    auto& encoder = dynamic_cast<DualEncoder&>(*model);
+    const Tensor image = encoder.embed_images(batch.images), text = encoder.embed_texts(batch.ids);
+    EXPECT_NEAR(values.at("geometric_consistency"), 0.25 * geometric_consistency(image, text, image, text).loss().item<double>(), 1e-5) << name;
+    EXPECT_NEAR(values.at("brownian_bridge"), 2 * brownian_bridge(image, text, image).loss().item<double>(), 1e-5) << name;
+    EXPECT_THROW(objectives().get(name)({*model, objectives_test::pieces(), *communicator}, options("{terms: {separation: 1}}")), Error) << name;
+  }
 }
 
 TEST(Objectives, GradCacheChangesNoGradient) {
@@ -209,6 +276,11 @@ TEST(Objectives, GradCacheChangesNoGradient) {
     objectives_test::expect_equal(objectives_test::step(name, name, objectives_test::tiny_towers, "{grad_cache: 2}", {6}, 16), whole, name);
     objectives_test::expect_equal(objectives_test::step(name, name, objectives_test::tiny_towers, "{image_chunk: 1, text_chunk: 4}", {4, 2}, 16), whole, name);
   }
+  // Own features come out of the same chunks.
+  const auto separated = [](const std::string& more) {
+    return objectives_test::step("clip", "clip", separating_towers(), concat("{terms: {separation: 1}, ", objectives_test::same_view, more, "}"), {6}, 16);
+  };
+  objectives_test::expect_equal(separated(", grad_cache: 2"), separated(""), "separation");
 }
 
 TEST(SiglipObjective, NewModelsBeginAtAScaleOfTenAndABiasOfMinusTen) {

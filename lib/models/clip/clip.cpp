@@ -37,7 +37,32 @@ ClipModel::ClipModel(const ClipConfig& config) : config_(config) {
   }
   log_scale_ = register_parameter("logit_scale", at::full(shape, config.init_logit_scale));
   if (!std::isnan(config.init_logit_bias)) bias_ = register_parameter("logit_bias", at::full(shape, config.init_logit_bias));
+  if (config.independent_features) add_independent_features();
   torch::nn::Module::train(false);
+}
+
+void ClipModel::add_independent_features() {
+  const auto refuse = [](const char* why) {
+    fail_usage("independent_features needs towers that project one pooled vector, so that a second layer can look at the same: ", why);
+  };
+  if (config_.is_siglip()) refuse("SigLIP's image tower has no projection");
+  if (visual->pooled_width() == 0) refuse("vision_cfg.attentional_pool is true or false then");
+  if (config_.text_cfg.proj_type != "linear") refuse("text_cfg.proj_type is none; take linear");
+  // The last to be drawn: the other weights of a new model are those of one without.
+  vision_proj_ind = register_module("vision_proj_ind", std::make_shared<Linear>(visual->pooled_width(), config_.embed_dim));
+  text_proj_ind = register_module("text_proj_ind", std::make_shared<Linear>(config_.text_cfg.width, config_.embed_dim));
+}
+
+std::pair<Tensor, Tensor> ClipModel::embed_images_with_own(const Tensor& pixels) {
+  if (!vision_proj_ind) fail("this CLIP model was made without independent_features");
+  const VisionOutput out = visual->forward(pixels);
+  return {normalize(out.features), normalize(vision_proj_ind->forward(out.pooled))};
+}
+
+std::pair<Tensor, Tensor> ClipModel::embed_texts_with_own(const Tensor& ids) {
+  if (!text_proj_ind) fail("this CLIP model was made without independent_features");
+  const TextOutput out = text_->forward(ids);
+  return {normalize(out.features), normalize(text_proj_ind->forward(out.pooled))};
 }
 
 std::vector<NamedTensor> ClipModel::trainable() const {

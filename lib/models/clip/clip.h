@@ -11,7 +11,7 @@ namespace vlm {
 /// The image tower that a configuration asks for.
 std::shared_ptr<VisionTower> make_vision_tower(const ClipConfig& config);
 
-class ClipModel : public torch::nn::Module, public Model, public DualEncoder {
+class ClipModel : public torch::nn::Module, public Model, public DualEncoder, public IndependentFeatures {
  public:
   explicit ClipModel(const ClipConfig& config);
 
@@ -33,6 +33,11 @@ class ClipModel : public torch::nn::Module, public Model, public DualEncoder {
   std::pair<int64_t, int64_t> image_size() const override;
   int64_t context_length() const override { return config_.text_cfg.context_length; }
 
+  // IndependentFeatures
+  bool has_independent_features() const override { return config_.independent_features; }
+  std::pair<Tensor, Tensor> embed_images_with_own(const Tensor& pixels) override;
+  std::pair<Tensor, Tensor> embed_texts_with_own(const Tensor& ids) override;
+
   const ClipConfig& architecture() const { return config_; }
   /// Features before normalisation: [B, E].
   Tensor encode_image(const Tensor& pixels) const { return visual->forward(pixels).features; }
@@ -41,8 +46,11 @@ class ClipModel : public torch::nn::Module, public Model, public DualEncoder {
   const TextTransformer& text() const { return *text_; }
 
   std::shared_ptr<VisionTower> visual;
+  std::shared_ptr<Linear> vision_proj_ind, text_proj_ind;  ///< pooled [B, D] -> [B, E]; absent without independent_features
 
  private:
+  void add_independent_features();
+
   ClipConfig config_;
   Tensor log_scale_, bias_;
   std::shared_ptr<TextTransformer> text_;

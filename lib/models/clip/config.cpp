@@ -102,6 +102,7 @@ void ClipConfig::fields(Fields& f) {
   f.field("init_logit_scale", init_logit_scale, "start of the logarithm of the temperature");
   f.field("init_logit_bias", init_logit_bias, "start of the bias of the logits; none: no bias");
   f.field("nonscalar_logit_scale", nonscalar_logit_scale, "logit_scale has shape [1]");
+  f.field("independent_features", independent_features, "one more linear layer on what each tower pools, for the term 'separation'");
   f.field("vision_cfg", vision_cfg, "image tower");
   f.field("text_cfg", text_cfg, "text tower");
   if (f.reading()) {
@@ -208,7 +209,7 @@ nlohmann::ordered_json ClipConfig::to_hf() const {
   const auto plain = [](const BlockOptions& block) { return !block.custom() && block.ls_init_value == 0 && block.act_kwargs.approximate == "none"; };
   if (!plain(v) || !plain(t) || v.attentional_pool != "false" || v.no_ln_pre || v.final_ln_after_pool || v.pool_type != "tok" ||
       v.is_resnet() || v.image_size.front() != v.image_size.back() || has_multimodal || t.embed_cls || t.no_causal_mask || t.proj_type != "linear" || t.proj_bias ||
-      (t.pool_type != "argmax" && t.pool_type != "eos") || !std::isnan(init_logit_bias)) {
+      (t.pool_type != "argmax" && t.pool_type != "eos") || !std::isnan(init_logit_bias) || independent_features) {
     fail("this CLIP model has parts that HF's CLIPModel does not know; write it in open_clip's layout");
   }
   if (t.pool_type == "eos" && t.eos_id == 2) {

@@ -66,6 +66,7 @@ struct ClipConfig {
   double init_logit_scale = 2.6592600369327783;  ///< ln(1 / 0.07)
   double init_logit_bias = NAN;                ///< NaN: the model has no logit_bias
   bool nonscalar_logit_scale = false;          ///< logit_scale has shape [1] instead of []
+  bool independent_features = false;           ///< second projections (arXiv 2303.05952); open_clip has no such key
   VisionConfig vision_cfg;
   TextConfig text_cfg;
   bool has_multimodal = false;                 ///< the model is a CoCa

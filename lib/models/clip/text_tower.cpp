@@ -103,8 +103,8 @@ TextOutput TextTransformer::forward(const Tensor& ids, Trace* trace, const Tenso
       pooled = x.gather(1, position.view({-1, 1, 1}).expand({-1, 1, x.size(2)})).squeeze(1);
     }
   }
-  if (projection) return {projection->forward(pooled), tokens};
-  return {text_projection.defined() ? at::matmul(pooled, text_projection) : pooled, tokens};  // [B, E]
+  if (projection) return {projection->forward(pooled), tokens, pooled};
+  return {text_projection.defined() ? at::matmul(pooled, text_projection) : pooled, tokens, pooled};  // [B, E], [B, L, D], [B, D]
 }
 
 }  // namespace vlm

@@ -10,6 +10,7 @@ namespace vlm {
 struct TextOutput {
   Tensor features;  ///< [B, E], not normalised
   Tensor tokens;    ///< [B, L, D]: after ln_final, with embed_cls before it and without the class position
+  Tensor pooled;    ///< [B, D]: what `features` is the projection of, or is
 };
 
 class TextTransformer : public torch::nn::Module {

@@ -12,6 +12,7 @@ namespace vlm {
 
 CocaModel::CocaModel(const ClipConfig& config) : config_(config) {
   if (!config.has_multimodal) fail_usage("a CoCa model needs multimodal_cfg");
+  if (config.independent_features) fail_usage("independent_features goes with the families clip and albef, not with coca");
   if (config.vision_cfg.attentional_pool != "true" || !config.text_cfg.embed_cls) {
     fail_usage("a CoCa model needs vision_cfg.attentional_pool: true and text_cfg.embed_cls: true");
   }

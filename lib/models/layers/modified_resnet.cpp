@@ -95,11 +95,12 @@ AttentionPool2d::AttentionPool2d(int64_t side, int64_t width, int64_t heads, int
   for (const auto& linear : {q_proj, k_proj, v_proj, c_proj}) init_normal(linear->weight, std);
 }
 
-Tensor AttentionPool2d::forward(const Tensor& x) const {
+std::pair<Tensor, Tensor> AttentionPool2d::forward(const Tensor& x) const {
   const Tensor positions = x.flatten(2).transpose(1, 2);                                       // [B, HW, C]
   const Tensor tokens = at::cat({positions.mean(1, true), positions}, 1) + positional_embedding;  // [B, HW + 1, C]
   const Tensor query = q_proj->forward(tokens.slice(1, 0, 1));
-  return c_proj->forward(attend(query, k_proj->forward(tokens), v_proj->forward(tokens), heads_)).squeeze(1);  // [B, E]
+  const Tensor found = attend(query, k_proj->forward(tokens), v_proj->forward(tokens), heads_);    // [B, 1, C]
+  return {found.squeeze(1), c_proj->forward(found).squeeze(1)};                                   // [B, C], [B, E]
 }
 
 ModifiedResNet::ModifiedResNet(const VisionConfig& config, int64_t embed_dim) : height_(config.image_height()), width_(config.image_width()) {
@@ -137,7 +138,8 @@ VisionOutput ModifiedResNet::forward(const Tensor& image, Trace* trace) const {
     for (const auto& block : stage->layers()) x = block->forward(x);
     if (trace) trace->blocks.push_back(x);
   }
-  return {attnpool->forward(x), {}};                                          // x: [B, 32 w, H / 32, W / 32]
+  const auto [pooled, features] = attnpool->forward(x);                       // x: [B, 32 w, H / 32, W / 32]
+  return {features, {}, pooled};
 }
 
 }  // namespace vlm

@@ -50,8 +50,8 @@ class Bottleneck : public torch::nn::Module {
 class AttentionPool2d : public torch::nn::Module {
  public:
   AttentionPool2d(int64_t side, int64_t width, int64_t heads, int64_t embed_dim);
-  /// x: [B, C, H, W]. Returns [B, E].
-  Tensor forward(const Tensor& x) const;
+  /// x: [B, C, H, W]. Returns what the query found, [B, C], and its projection by c_proj, [B, E].
+  std::pair<Tensor, Tensor> forward(const Tensor& x) const;
 
   Tensor positional_embedding;  ///< [side² + 1, C]
   std::shared_ptr<Linear> q_proj, k_proj, v_proj, c_proj;
@@ -65,6 +65,7 @@ class ModifiedResNet : public VisionTower {
   ModifiedResNet(const VisionConfig& config, int64_t embed_dim);
   /// The trace's blocks are the outputs of the four stages.
   VisionOutput forward(const Tensor& image, Trace* trace = nullptr) const override;
+  int64_t pooled_width() const override { return attnpool->c_proj->weight.size(1); }
 
   std::shared_ptr<ConvNoBias> conv1, conv2, conv3;
   std::shared_ptr<BatchNorm2d> bn1, bn2, bn3;

@@ -13,6 +13,7 @@ namespace vlm {
 struct VisionOutput {
   Tensor features;  ///< [B, E] (with pooling "parallel" or "cascade": [B, 1, E]); not normalised
   Tensor tokens;    ///< [B, N, D] or the pooler's queries; undefined for towers without tokens
+  Tensor pooled{};  ///< [B, pooled_width()]: what `features` is the projection of; undefined where that is 0
 };
 
 /// Intermediate results, for those who want to look inside.
@@ -25,6 +26,8 @@ class VisionTower : public torch::nn::Module {
  public:
   /// image: [B, 3, H, W], normalised.
   virtual VisionOutput forward(const Tensor& image, Trace* trace = nullptr) const = 0;
+  /// Width of VisionOutput::pooled; 0: the tower ends in no projection of one pooled vector.
+  virtual int64_t pooled_width() const { return 0; }
 };
 
 }  // namespace vlm

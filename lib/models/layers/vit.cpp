@@ -182,7 +182,8 @@ VisionOutput VisionTransformer::forward(const Tensor& image, Trace* trace) const
     pooled = pool(x);
     tokens = x.slice(1, 1);
   }
-  return {at::matmul(pooled, proj), tokens};                                                // [B, E], [B, N, D]
+  const Tensor features = at::matmul(pooled, proj);
+  return {features, tokens, attn_pool_contrastive ? Tensor() : pooled};                     // [B, E], [B, N, D], [B, D]
 }
 
 }  // namespace vlm

@@ -51,6 +51,8 @@ class VisionTransformer : public VisionTower {
   VisionTransformer(const VisionConfig& config, int64_t embed_dim);
   /// image: [B, 3, H, W].
   VisionOutput forward(const Tensor& image, Trace* trace = nullptr) const override;
+  /// 0 also with pooling "parallel" or "cascade".
+  int64_t pooled_width() const override { return proj.defined() && !attn_pool_contrastive ? proj.size(0) : 0; }
   /// What leaves the last block, before ln_post, class token first: [B, N + 1, D]. A picture smaller than image_size takes the
   /// first rows of the position table (specs: mplug, 1.1).
   Tensor states(const Tensor& image, Trace* trace = nullptr) const;
