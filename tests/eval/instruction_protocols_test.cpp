@@ -155,7 +155,8 @@ TEST_F(InstructionProtocols, ModelsThatTakeNoInstructionsAreRefusedByName) {
     FAIL();
   } catch (const Error& error) {
     EXPECT_EQ(std::string(error.what()),
-              "this blip model cannot ground texts: it neither takes instructions nor writes boxes; OFA and mPLUG's models for grounding do");
+              "this blip model cannot ground texts: it neither takes instructions nor writes boxes, as OFA and mPLUG's models for grounding do, "
+              "nor matches by layers that look at the picture, as ALBEF's, mPLUG's and BLIP's for retrieval do");
   }
 }
 
