@@ -1,11 +1,13 @@
 #include "vlm/train/alignment_terms.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/stack.h>
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "vlm/losses/composed_retrieval.h"
 #include "vlm/losses/latent_structure.h"
 #include "vlm/losses/pair_contrast.h"
 #include "vlm/losses/supervised_contrast.h"
@@ -114,6 +116,28 @@ AlignmentLoss supervised(const Config& config) {
   };
 }
 
+struct Asymmetric : AsymmetricContrastOptions {
+  void fields(Fields& f) {
+    f.field("temperature", temperature, "similarities are divided by it; it is not learnt");
+  }
+};
+
+AlignmentLoss asymmetric(const Config& config) {
+  return [o = read<Asymmetric>(config)](const AlignmentFeatures& f) {
+    const Tensor own = at::arange(f["image"].size(0), f["image"].options().dtype(at::kLong));
+    return asymmetric_contrast_loss(at::stack({f["image"], f["text"]}, 1), f["outliers"], f.classes.defined() ? f.classes : own, {}, {}, o);
+  };
+}
+
+struct Composed {
+  double gamma = 0.5;
+  void fields(Fields& f) { f.field("gamma", gamma, "share of the augmented targets, whose spread says how much they count; the rest is plain contrast"); }
+};
+
+AlignmentLoss composed(const Config& config) {
+  return [o = read<Composed>(config)](const AlignmentFeatures& f) { return composed_retrieval_loss(f["composed"], f["image"], f["image_aug"], o.gamma).loss(); };
+}
+
 }  // namespace alignment_term
 
 Registry<AlignmentTermKind>& alignment_terms() {
@@ -130,6 +154,8 @@ Registry<AlignmentTermKind>& alignment_terms() {
     out.add("hard_negative", {pair, hard_negative});
     out.add("debiased", {pair, debiased});
     out.add("supervised_contrast", {pair, supervised});
+    out.add("asymmetric_contrast", {{"image", "text", "outliers"}, asymmetric});
+    out.add("composed_retrieval", {{"composed", "image", "image_aug"}, composed});
     return out;
   }();
   return table;

@@ -11,9 +11,12 @@
 ///   cyclic_consistency      image, text                                       CyCLIP: the first half of geometric_consistency
 ///   decoupled, hard_negative, debiased   image, text                          losses/pair_contrast.h
 ///   supervised_contrast     image, text                                       losses/supervised_contrast.h
+///   asymmetric_contrast     image, text, outliers
+///   composed_retrieval      composed, image, image_aug                        losses/composed_retrieval.h
 ///
 /// Names of features: image and text are the unit vectors of a batch; _aug those of augmented inputs, _ind of projections of their
-/// own.
+/// own; outliers [O, E] belong to no class, composed are queries made of a picture and a text: no objective here gives these two, one of a
+/// program's own may.
 
 #include <functional>
 #include <map>

@@ -21,11 +21,11 @@
 namespace vlm {
 namespace alignment_terms_test {
 
-const std::set<std::string> names = {"image", "text", "image_aug", "text_aug", "image_ind", "text_ind", "image_ind_aug", "text_ind_aug"};
+const std::set<std::string> names = {"image", "text", "image_aug", "text_aug", "image_ind", "text_ind", "image_ind_aug", "text_ind_aug", "outliers", "composed"};
 
 constexpr const char* all_terms = "{latent_contrast: 0.5, separation: {weight: 2, uniformity_t: 1}, brownian_bridge: {t: 0.4}, geometric_consistency: 0.25, "
                                   "cyclic_consistency: 1, decoupled: 1, hard_negative: {beta: 0.5, detach_weights: false}, debiased: {tau_plus: 0.05}, "
-                                  "supervised_contrast: {weight: 0.1, temperature: 0.5}}";
+                                  "supervised_contrast: {weight: 0.1, temperature: 0.5}, asymmetric_contrast: {temperature: 0.3}, composed_retrieval: {gamma: 0.4}}";
 
 std::map<std::string, Tensor> features(int64_t rows) {
   std::map<std::string, Tensor> out;
@@ -119,6 +119,8 @@ TEST(AlignmentTerms, SayWhichFeaturesAModelLacks) {
   const std::string message = refusal("{separation: 1}");
   EXPECT_NE(message.find("'separation' needs image_ind, text_ind, image_ind_aug, text_ind_aug, which a clip model"), std::string::npos) << message;
   EXPECT_NE(message.find("there are: image, text"), std::string::npos) << message;
+  EXPECT_NE(refusal("{asymmetric_contrast: 1}").find("'asymmetric_contrast' needs outliers, which"), std::string::npos);
+  EXPECT_NE(refusal("{composed_retrieval: 1}").find("'composed_retrieval' needs composed"), std::string::npos);
   EXPECT_NE(refusal("{decopled: 1}").find("did you mean 'decoupled'"), std::string::npos);
   EXPECT_NE(refusal("{hard_negative: {bta: 1}}").find("bta"), std::string::npos);
   EXPECT_NE(refusal("{decoupled: much}"), "");
